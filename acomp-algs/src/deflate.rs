@@ -1,0 +1,105 @@
+//! `deflate`: raw deflate (RFC 1951), by `flate2` on `zlib-rs`.
+
+use std::sync::Arc;
+
+use acomp_core::{
+    AlgFlags, AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registration,
+};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+static INFO: AlgInfo = AlgInfo::new("deflate", "deflate-flate2")
+    .with_priority(100)
+    .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
+
+inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Deflate)), module_path!()));
+
+#[derive(Debug)]
+struct Deflate;
+
+impl Algorithm for Deflate {
+    fn info(&self) -> &AlgInfo {
+        &INFO
+    }
+
+    fn open(&self, params: &Params) -> Result<Box<dyn Codec>, OpenError> {
+        params.allow(&["level", "window_bytes", "dictionary"])?;
+        Ok(Box::new(Raw {
+            deflate: Compress::new_with_window_bits(level(params)?, false, window_bits(params)?),
+            // Whatever window a stream was made with, this reads it.
+            inflate: Decompress::new_with_window_bits(false, WINDOW_BITS_MAX),
+            dictionary: params.dictionary().cloned(),
+        }))
+    }
+}
+
+fn level(params: &Params) -> Result<Compression, OpenError> {
+    match params.level().map(u32::try_from) {
+        None => Ok(Compression::default()),
+        Some(Ok(level @ 0..=9)) => Ok(Compression::new(level)),
+        Some(_) => Err(unsupported("level", "flate2 has levels 0 to 9")),
+    }
+}
+
+fn window_bits(params: &Params) -> Result<u8, OpenError> {
+    let Some(bytes) = params.window_bytes() else { return Ok(WINDOW_BITS_MAX) };
+    let bits = bytes.ilog2() as u8;
+    if bytes.is_power_of_two() && (WINDOW_BITS_MIN..=WINDOW_BITS_MAX).contains(&bits) {
+        Ok(bits)
+    } else {
+        Err(unsupported("window_bytes", "a power of two from 512 to 32768"))
+    }
+}
+
+fn unsupported(param: &str, why: &str) -> OpenError {
+    OpenError::Unsupported { param: param.into(), why: why.into() }
+}
+
+struct Raw {
+    deflate: Compress,
+    inflate: Decompress,
+    dictionary: Option<Arc<[u8]>>,
+}
+
+impl Codec for Raw {
+    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
+        self.deflate.reset();
+        if let Some(dictionary) = &self.dictionary {
+            self.deflate.set_dictionary(dictionary).map_err(|_| Error::Unsupported)?;
+        }
+        match self.deflate.compress(src, dst, FlushCompress::Finish) {
+            Ok(Status::StreamEnd) => Ok(self.deflate.total_out() as usize),
+            _ => Err(Error::DstTooSmall),
+        }
+    }
+
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
+        self.inflate.reset(false);
+        if let Some(dictionary) = &self.dictionary {
+            self.inflate.set_dictionary(dictionary).map_err(|_| Error::Unsupported)?;
+        }
+        let status = self.inflate.decompress(src, dst, FlushDecompress::Finish);
+        let (read, written) = (self.inflate.total_in() as usize, self.inflate.total_out() as usize);
+        match status {
+            Ok(Status::StreamEnd) if read == src.len() => Ok(written),
+            Ok(Status::Ok | Status::BufError) if written == dst.len() => {
+                self.is_there_more(&src[read..])
+            }
+            _ => Err(Error::Corrupt),
+        }
+    }
+}
+
+impl Raw {
+    /// `dst` is full and the stream did not end: only one more byte of output tells a destination
+    /// that is too small from a stream that is cut off.
+    fn is_there_more(&mut self, rest: &[u8]) -> Outcome {
+        let before = self.inflate.total_out();
+        match self.inflate.decompress(rest, &mut [0], FlushDecompress::Finish) {
+            Ok(_) if self.inflate.total_out() > before => Err(Error::DstTooSmall),
+            _ => Err(Error::Corrupt),
+        }
+    }
+}
+
+const WINDOW_BITS_MIN: u8 = 9;
+const WINDOW_BITS_MAX: u8 = 15;

@@ -1,0 +1,2 @@
+//! The program `acomp`.
+fn main() {}

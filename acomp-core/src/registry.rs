@@ -1,0 +1,403 @@
+//! Which algorithms there are: collected through `inventory`, added at run time, found by name.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use once_cell::sync::{Lazy, OnceCell};
+
+use crate::alg::{AlgInfo, Algorithm};
+use crate::error::{AddError, OpenError};
+use crate::panics::caught;
+use crate::selftest::{SelfTestHook, Verdict};
+use crate::stats::{Stats, Totals};
+
+/// A driver, submitted with `inventory::submit!` (see [`Algorithm`] for a whole example).
+#[non_exhaustive]
+pub struct Registration {
+    /// The facts by which it is looked up, before it is made.
+    pub info: &'static AlgInfo,
+    /// Makes the driver: called once, at the first lookup that needs it, never before `main`. After
+    /// a failure (an absent device) the next lookup tries again. Must not look itself up.
+    pub make: fn() -> Result<Arc<dyn Algorithm>, OpenError>,
+    /// The module that registers it: `module_path!()`.
+    pub origin: &'static str,
+}
+
+impl Registration {
+    /// Describes a driver.
+    #[must_use]
+    pub const fn new(
+        info: &'static AlgInfo,
+        make: fn() -> Result<Arc<dyn Algorithm>, OpenError>,
+        origin: &'static str,
+    ) -> Self {
+        Self { info, make, origin }
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("info", &self.info)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+inventory::collect!(Registration);
+
+/// A set of drivers to look names up in. Cheap to clone; clones share what is added.
+///
+/// Looking up finds the driver of exactly that name or else, best priority first, the drivers whose
+/// generic name it is. The result never depends on link order.
+///
+/// ```
+/// use acomp_algs as _;
+/// use acomp_core::{Acomp, AlgInfo, Params, Registry};
+///
+/// let registry = Registry::global();
+/// // Filters are iterator adapters on the facts.
+/// let software = registry.candidates("deflate")?.into_iter().find(|alg| alg.info().is_software());
+/// let acomp = Acomp::open(software.expect("acomp-algs has one"), Params::new())?;
+/// assert_eq!(acomp.name(), "deflate");
+/// # Ok::<(), acomp_core::OpenError>(())
+/// ```
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    linked: Box<[AlgRef]>,
+    added: RwLock<Vec<AlgRef>>,
+    hooks: Hooks,
+}
+
+type Hooks = Arc<[&'static SelfTestHook]>;
+
+impl Registry {
+    /// Everything that is linked into the program, and what is added at run time.
+    #[must_use]
+    pub fn global() -> &'static Self {
+        static GLOBAL: Lazy<Registry> = Lazy::new(|| {
+            Registry::with_self_tests(
+                inventory::iter::<Registration>,
+                inventory::iter::<SelfTestHook>,
+            )
+        });
+        &GLOBAL
+    }
+
+    /// Only these drivers, and no self-test: for tests, and where `inventory` has no support.
+    pub fn from_entries(entries: impl IntoIterator<Item = &'static Registration>) -> Self {
+        Self::with_self_tests(entries, [])
+    }
+
+    /// Only these drivers, gated by these self-tests.
+    pub fn with_self_tests(
+        entries: impl IntoIterator<Item = &'static Registration>,
+        hooks: impl IntoIterator<Item = &'static SelfTestHook>,
+    ) -> Self {
+        let hooks: Hooks = hooks.into_iter().collect();
+        let linked = entries
+            .into_iter()
+            .map(|reg| AlgRef::new(reg.info.clone(), reg.origin, reg.make, &hooks));
+        let shared = Shared { linked: linked.collect(), added: RwLock::default(), hooks };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The drivers that `name` stands for, best first. Drivers that cannot be made are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotFound`] with the known names; [`OpenError::Duplicate`] when two linked
+    /// drivers claim one name; [`OpenError::NoneUsable`] when none can be made.
+    pub fn candidates(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
+        let mut made = Vec::new();
+        let mut refused = Vec::new();
+        for alg in self.lookup(name)? {
+            match alg.algorithm() {
+                Ok(_) => made.push(alg),
+                Err(why) => refused.push((alg.info().driver.as_ref().into(), why)),
+            }
+        }
+        if made.is_empty() {
+            Err(OpenError::NoneUsable { name: name.into(), refused: refused.into() })
+        } else {
+            Ok(made)
+        }
+    }
+
+    /// The driver of this name, or the best one of this generic name.
+    ///
+    /// # Errors
+    ///
+    /// As [`candidates`](Self::candidates).
+    pub fn find(&self, name: &str) -> Result<AlgRef, OpenError> {
+        let not_found = || self.not_found(name);
+        self.candidates(name)?.into_iter().next().ok_or_else(not_found)
+    }
+
+    /// Adds a driver until the guard is dropped. Transforms that were allocated from it live on.
+    ///
+    /// It shadows a linked driver of the same driver name.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError::Duplicate`] when an added driver has this driver name, or a driver name equals
+    /// another driver's generic name; [`AddError::InvalidName`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use acomp_core::{AlgInfo, Algorithm, Codec, OpenError, Params, Registry};
+    /// # #[derive(Debug)]
+    /// # struct Device(AlgInfo);
+    /// # impl Algorithm for Device {
+    /// #     fn info(&self) -> &AlgInfo { &self.0 }
+    /// #     fn open(&self, _: &Params) -> Result<Box<dyn Codec>, OpenError> { unimplemented!() }
+    /// # }
+    /// let registry = Registry::from_entries([]);
+    /// let device = Device(AlgInfo::new("deflate", "deflate-dev0").with_priority(300));
+    /// let guard = registry.add(Arc::new(device))?;
+    /// assert_eq!(registry.find("deflate").unwrap().info().driver, "deflate-dev0");
+    /// drop(guard);
+    /// assert!(registry.find("deflate").is_err());
+    /// # Ok::<(), acomp_core::AddError>(())
+    /// ```
+    pub fn add(&self, alg: Arc<dyn Algorithm>) -> Result<AddGuard, AddError> {
+        let info = alg.info().clone();
+        for name in [&info.name, &info.driver] {
+            if !is_name(name) {
+                return Err(AddError::InvalidName { name: name.as_ref().into() });
+            }
+        }
+        let added = AlgRef::new(info, ADDED, move || Ok(Arc::clone(&alg)), &self.shared.hooks);
+
+        let mut all = self.shared.added.write().unwrap_or_else(PoisonError::into_inner);
+        let shadows = |old: &&AlgRef| old.info().driver != added.info().driver;
+        let others = self.shared.linked.iter().filter(shadows).chain(&*all);
+        for other in others {
+            if let Some(name) = clash(other.info(), added.info()) {
+                let origin = other.origin().into();
+                return Err(AddError::Duplicate { name: name.into(), origin });
+            }
+        }
+        all.push(added.clone());
+        drop(all);
+        Ok(AddGuard { registry: self.clone(), added })
+    }
+
+    /// Every driver, sorted by generic name, then best first: a snapshot that holds no lock.
+    pub fn iter(&self) -> impl Iterator<Item = AlgRef> + use<> {
+        self.snapshot().into_iter()
+    }
+
+    /// Runs the self-test of every driver that can be made and was not tested yet.
+    pub fn self_test_all(&self) {
+        for alg in self.iter() {
+            // A driver that cannot be made stays untested; whoever opens it is told why.
+            let _ = alg.self_test();
+        }
+    }
+
+    /// The drivers that `name` stands for, best first, not made.
+    pub(crate) fn lookup(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
+        let all = self.snapshot();
+        let with = |is: fn(&AlgInfo) -> &str| -> Vec<AlgRef> {
+            all.iter().filter(|alg| is(alg.info()) == name).cloned().collect()
+        };
+        let mut found = with(|info| &info.driver);
+        if found.is_empty() {
+            found = with(|info| &info.name);
+        }
+        if found.is_empty() {
+            return Err(self.not_found(name));
+        }
+        for alg in &found {
+            let others = all.iter().filter(|other| !Arc::ptr_eq(&other.entry, &alg.entry));
+            for other in others {
+                if let Some(driver) = clash(alg.info(), other.info()) {
+                    let origins = [alg.origin().into(), other.origin().into()];
+                    return Err(OpenError::Duplicate { driver: driver.into(), origins });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn not_found(&self, name: &str) -> OpenError {
+        let mut known: Vec<Box<str>> = self
+            .iter()
+            .flat_map(|alg| [alg.info().name.as_ref().into(), alg.info().driver.as_ref().into()])
+            .collect();
+        known.sort();
+        known.dedup();
+        OpenError::NotFound { name: name.into(), known: known.into() }
+    }
+
+    fn snapshot(&self) -> Vec<AlgRef> {
+        let added = self.shared.added.read().unwrap_or_else(PoisonError::into_inner);
+        let is_shadowed =
+            |alg: &&AlgRef| added.iter().any(|new| new.info().driver == alg.info().driver);
+        let linked = self.shared.linked.iter().filter(|alg| !is_shadowed(alg));
+        let mut all: Vec<AlgRef> = linked.chain(&*added).cloned().collect();
+        drop(added);
+        all.sort_by(|a, b| {
+            let (a, b) = (a.info(), b.info());
+            let by_name = a.name.cmp(&b.name).then(b.priority.cmp(&a.priority));
+            by_name.then_with(|| a.driver.cmp(&b.driver))
+        });
+        all
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Removes an added driver when dropped.
+#[derive(Debug)]
+#[must_use = "dropping the guard removes the driver at once"]
+pub struct AddGuard {
+    registry: Registry,
+    added: AlgRef,
+}
+
+impl AddGuard {
+    /// The driver that was added.
+    #[must_use]
+    pub fn alg(&self) -> &AlgRef {
+        &self.added
+    }
+}
+
+impl Drop for AddGuard {
+    fn drop(&mut self) {
+        let mut all = self.registry.shared.added.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|alg| !Arc::ptr_eq(&alg.entry, &self.added.entry));
+    }
+}
+
+/// A driver in a registry. Holding it keeps the driver alive, not registered.
+#[derive(Clone)]
+pub struct AlgRef {
+    entry: Arc<Entry>,
+}
+
+struct Entry {
+    info: AlgInfo,
+    origin: &'static str,
+    make: Box<dyn Fn() -> Result<Arc<dyn Algorithm>, OpenError> + Send + Sync>,
+    made: OnceCell<Arc<dyn Algorithm>>,
+    hooks: Hooks,
+    verdict: OnceCell<Verdict>,
+    totals: Arc<Totals>,
+}
+
+impl AlgRef {
+    /// The facts.
+    #[must_use]
+    pub fn info(&self) -> &AlgInfo {
+        &self.entry.info
+    }
+
+    /// The module that registered it, or `run time`.
+    #[must_use]
+    pub fn origin(&self) -> &'static str {
+        self.entry.origin
+    }
+
+    /// What is known of its self-test. Never runs it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.entry.verdict.get().cloned().unwrap_or(Verdict::Untested)
+    }
+
+    /// What all its sessions did, past ones included.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.entry.totals.read()
+    }
+
+    /// The driver itself, made if this is the first use.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`Registration::make`] answers; [`OpenError::Panicked`] if it panics.
+    pub fn algorithm(&self) -> Result<&Arc<dyn Algorithm>, OpenError> {
+        let make = || caught(&self.entry.make).unwrap_or_else(|| Err(self.panicked()));
+        self.entry.made.get_or_try_init(make)
+    }
+
+    /// Tests it once, with every hook.
+    ///
+    /// # Errors
+    ///
+    /// As [`algorithm`](Self::algorithm); a failed test is a verdict, not an error.
+    pub fn self_test(&self) -> Result<Verdict, OpenError> {
+        let alg = self.algorithm()?;
+        if self.entry.hooks.is_empty() {
+            return Ok(Verdict::Untested);
+        }
+        let test = |hook: &&'static SelfTestHook| {
+            let case =
+                caught(|| (hook.run)(&**alg)).unwrap_or_else(|| Err("panic".into())).err()?;
+            Some(format!("{case} ({})", hook.origin).into())
+        };
+        let verdict = self.entry.verdict.get_or_init(|| {
+            self.entry.hooks.iter().find_map(test).map_or(Verdict::Passed, Verdict::Failed)
+        });
+        Ok(verdict.clone())
+    }
+
+    pub(crate) fn totals(&self) -> &Arc<Totals> {
+        &self.entry.totals
+    }
+
+    pub(crate) fn panicked(&self) -> OpenError {
+        OpenError::Panicked { driver: self.info().driver.as_ref().into() }
+    }
+
+    fn new(
+        info: AlgInfo,
+        origin: &'static str,
+        make: impl Fn() -> Result<Arc<dyn Algorithm>, OpenError> + Send + Sync + 'static,
+        hooks: &Hooks,
+    ) -> Self {
+        let make = Box::new(make);
+        let (made, verdict, totals) = Default::default();
+        let hooks = Arc::clone(hooks);
+        Self { entry: Arc::new(Entry { info, origin, make, made, hooks, verdict, totals }) }
+    }
+}
+
+impl fmt::Debug for AlgRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlgRef")
+            .field("info", self.info())
+            .field("origin", &self.origin())
+            .field("verdict", &self.verdict())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kernel's rule: a driver name is nobody else's driver name or generic name. Two drivers of
+/// one generic name are the point of a registry.
+fn clash<'a>(a: &'a AlgInfo, b: &AlgInfo) -> Option<&'a str> {
+    if a.driver == b.driver || a.driver == b.name {
+        Some(&a.driver)
+    } else if a.name == b.driver {
+        Some(&a.name)
+    } else {
+        None
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c);
+    !name.is_empty() && name.chars().all(is_char)
+}
+
+const ADDED: &str = "run time";
