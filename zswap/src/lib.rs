@@ -1,1 +1,45 @@
-//! zswap.
+//! A compressed store of memory pages, after the kernel's zswap, over any driver of `acomp-core`.
+//!
+//! A [`Pool`] keeps pages under [`Slot`]s, compressed by the transform that its builder names. The
+//! unit of a store is a folio of 1 to 512 pages, kept whole or not at all; the unit of a load is a
+//! page or a range of pages.
+//!
+//! - A page of zeros is never compressed; a page that repeats one word is kept as that word.
+//! - A page that does not compress is kept raw.
+//! - Pages are compressed in sub-batches of 8, as chains of what the transform gains from, under
+//!   the lock of a context that belongs to the CPU.
+//! - A failed store leaves nothing under its slots, not even what was there before: it would be
+//!   stale.
+//!
+//! Operations on different slots run in parallel. As in the kernel, where the folio lock sees to
+//! it, a caller does not store, load and invalidate *one* slot at the same time; if it does, each
+//! load gets the page of one of the stores, never a mixture.
+//!
+//! ```
+//! use acomp_algs as _; // links the drivers
+//! use acomp_core::Registry;
+//! use zswap::{Load, Owner, Pool, Slot};
+//!
+//! let pool = Pool::builder(Registry::global()).compressor("lz4").build()?;
+//! let folio = [[1u8; 4096], [2u8; 4096]];
+//! pool.store(Slot(10), &folio, Owner::ROOT).expect("a folio of 2");
+//!
+//! let mut page = [0u8; 4096];
+//! pool.load(Slot(11), &mut page, Load::Exclusive).expect("stored above");
+//! assert_eq!(page, folio[1]);
+//! assert_eq!(pool.counters().stored_pages, 1);
+//! # Ok::<(), acomp_core::OpenError>(())
+//! ```
+
+mod context;
+mod counters;
+mod entry;
+mod error;
+mod page;
+mod pool;
+mod tree;
+
+pub use counters::Counters;
+pub use error::{LoadError, RangeError, StoreError};
+pub use page::{PAGE_BYTES, Page};
+pub use pool::{Builder, FOLIO_PAGES_MAX, Load, Loaded, Owner, Pool, Slot};

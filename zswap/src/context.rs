@@ -1,0 +1,119 @@
+//! Per-CPU contexts: what a CPU needs to compress and decompress. They only spread contention:
+//! there is a lock inside, and any thread may use any of them, also after it has moved to another
+//! CPU. A context lives exactly as long as its pool.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use acomp_core::{Acomp, OpenError, Session};
+use once_cell::sync::OnceCell;
+
+use crate::counters::Events;
+use crate::page::{PAGE_BYTES, Page};
+
+/// Pages compressed or decompressed under one hold of a context's lock, so that a page fault never
+/// waits for more.
+pub(crate) const SUB_BATCH: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct Contexts {
+    acomp: Acomp,
+    cpus: Box<[Cpu]>,
+    /// The CPU whose context was created with the pool.
+    first: usize,
+}
+
+/// On cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Cpu {
+    pub(crate) events: Events,
+    context: OnceCell<Box<Mutex<Context>>>,
+}
+
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Context {
+    pub(crate) session: Session,
+    /// Destinations of as many compressions as the transform gains from at once.
+    pub(crate) buffers: Box<[Page]>,
+}
+
+impl Contexts {
+    pub(crate) fn new(acomp: Acomp) -> Result<Self, OpenError> {
+        let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let cpus: Box<[Cpu]> = (0..count).map(|_| Cpu::default()).collect();
+        let contexts = Self { acomp, first: current_cpu() % count, cpus };
+        contexts.context(contexts.first)?;
+        Ok(contexts)
+    }
+
+    pub(crate) fn acomp(&self) -> &Acomp {
+        &self.acomp
+    }
+
+    pub(crate) fn cpus(&self) -> &[Cpu] {
+        &self.cpus
+    }
+
+    /// The place of the CPU this runs on.
+    #[inline]
+    pub(crate) fn cpu(&self) -> &Cpu {
+        &self.cpus[self.current()]
+    }
+
+    /// Locks the context of this CPU, created now if this is its first use: its memory is then
+    /// local to the CPU. `None` if there is none with a live session to be had.
+    #[inline]
+    pub(crate) fn lock(&self) -> Option<MutexGuard<'_, Context>> {
+        let context = self.context(self.current()).or_else(|_| self.context(self.first)).ok()?;
+        let guard = lock(context);
+        if guard.session.is_dead() {
+            drop(guard);
+            return self.revived(context);
+        }
+        Some(guard)
+    }
+
+    /// The new session is opened outside the lock: opening allocates, and memory pressure may lead
+    /// an allocation back here.
+    #[cold]
+    fn revived<'c>(&self, context: &'c Mutex<Context>) -> Option<MutexGuard<'c, Context>> {
+        let fresh = self.acomp.session().ok()?;
+        let mut guard = lock(context);
+        if guard.session.is_dead() {
+            let dead = std::mem::replace(&mut guard.session, fresh);
+            drop(guard);
+            drop(dead);
+            guard = lock(context);
+        }
+        Some(guard)
+    }
+
+    #[inline]
+    fn context(&self, cpu: usize) -> Result<&Mutex<Context>, OpenError> {
+        let open = || {
+            let buffers = self.acomp.batch_size().get().min(SUB_BATCH);
+            Ok(Box::new(Mutex::new(Context {
+                session: self.acomp.session()?,
+                buffers: vec![[0; PAGE_BYTES]; buffers].into(),
+            })))
+        };
+        Ok(&**self.cpus[cpu].context.get_or_try_init(open)?)
+    }
+
+    #[inline]
+    fn current(&self) -> usize {
+        current_cpu() % self.cpus.len()
+    }
+}
+
+#[inline]
+fn current_cpu() -> usize {
+    rustix::thread::sched_getcpu()
+}
+
+#[inline]
+fn lock(context: &Mutex<Context>) -> MutexGuard<'_, Context> {
+    context.lock().unwrap_or_else(PoisonError::into_inner)
+}
