@@ -68,7 +68,10 @@ impl Codec for Raw {
         }
         match self.deflate.compress(src, dst, FlushCompress::Finish) {
             Ok(Status::StreamEnd) => Ok(self.deflate.total_out() as usize),
-            _ => Err(Error::DstTooSmall),
+            _ => {
+                self.drain(src);
+                Err(Error::DstTooSmall)
+            }
         }
     }
 
@@ -90,6 +93,21 @@ impl Codec for Raw {
 }
 
 impl Raw {
+    /// Lets a stream that did not fit end. What it left behind would survive a reset, fill a buffer
+    /// of zlib-rs (0.6.8) and make it panic after a dozen pages.
+    fn drain(&mut self, src: &[u8]) {
+        let mut waste = [0; WASTE_BYTES];
+        loop {
+            let before = self.deflate.total_out();
+            let rest = &src[self.deflate.total_in() as usize..];
+            let status = self.deflate.compress(rest, &mut waste, FlushCompress::Finish);
+            let is_ongoing = matches!(status, Ok(Status::Ok | Status::BufError));
+            if !is_ongoing || self.deflate.total_out() == before {
+                return;
+            }
+        }
+    }
+
     /// `dst` is full and the stream did not end: only one more byte of output tells a destination
     /// that is too small from a stream that is cut off.
     fn is_there_more(&mut self, rest: &[u8]) -> Outcome {
@@ -101,5 +119,6 @@ impl Raw {
     }
 }
 
+const WASTE_BYTES: usize = 1024;
 const WINDOW_BITS_MIN: u8 = 9;
 const WINDOW_BITS_MAX: u8 = 15;

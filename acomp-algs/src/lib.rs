@@ -5,15 +5,15 @@
 //!
 //! | name | driver | stream | parameters |
 //! |---|---|---|---|
-//! | `null` | `null-copy` | the data itself | none |
-//! | `deflate` | `deflate-flate2` | raw deflate (RFC 1951) | `level` 0-9, `window_bytes`, `dictionary` |
-//! | `lz4` | `lz4-flex` | one LZ4 block | none |
-//! | `lz4hc` | `lz4hc-liblz4` | one LZ4 block | `level` 1-12, `dictionary` |
-//! | `zstd` | `zstd-libzstd` | one Zstandard frame (RFC 8878) | `level`, `window_bytes` or `dictionary` |
+//! | `null` | `null-copy` | the data itself | |
+//! | `deflate` | `deflate-flate2` | raw deflate (RFC 1951) | level 0-9, window, dictionary |
+//! | `lz4` | `lz4-flex` | one LZ4 block | |
+//! | `lz4hc` | `lz4hc-liblz4` | one LZ4 block | level 1-12, dictionary |
+//! | `zstd` | `zstd-libzstd` | one Zstandard frame (RFC 8878) | level, window or dictionary |
 //!
-//! Every stream is the standard one, so foreign tools read it. Every driver refuses bytes behind the
-//! end of a stream, and tells a destination that is too small from a stream that is corrupt. The
-//! empty source compresses to a stream like any other; an empty *stream* is corrupt, except to
+//! Every stream is the standard one, so foreign tools read it. Every driver refuses bytes behind
+//! the end of a stream, and tells a destination that is too small from a stream that is corrupt.
+//! The empty source compresses to a stream like any other; an empty *stream* is corrupt, except to
 //! `null`.
 
 #[cfg(feature = "deflate")]

@@ -1,12 +1,15 @@
-//! `lz4hc`: one LZ4 block with a thorough search, by liblz4. The stream is that of `lz4`.
+//! `lz4hc`: one LZ4 block with a thorough search, by liblz4.
+//!
+//! The stream is that of `lz4` and is read by the same decoder: liblz4's takes blocks that the
+//! format forbids (a match at offset 0) and gives no reason when it refuses one.
 
 use std::sync::Arc;
 
 use acomp_core::{
     AlgFlags, AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registration,
 };
-use lz4_flex::block::{DecompressError, decompress_into_with_dict};
-use lzzzz::{lz4, lz4_hc};
+use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dict};
+use lzzzz::lz4_hc;
 
 static INFO: AlgInfo = AlgInfo::new("lz4hc", "lz4hc-liblz4")
     .with_priority(100)
@@ -78,16 +81,13 @@ impl Codec for Block {
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
-        if src.is_empty() || src.len() > C_INT_MAX {
-            return Err(Error::Corrupt);
-        }
-        let dst = c_int_sized(dst);
-        // liblz4 does not say why a block is refused, so the careful decoder is asked.
-        lz4::decompress_with_dict(src, dst, &self.dictionary).or_else(|_| {
-            decompress_into_with_dict(src, dst, &self.dictionary).map_err(|error| match error {
-                DecompressError::OutputTooSmall { .. } => Error::DstTooSmall,
-                _ => Error::Corrupt,
-            })
+        let result = match &*self.dictionary {
+            [] => decompress_into(src, dst),
+            dictionary => decompress_into_with_dict(src, dst, dictionary),
+        };
+        result.map_err(|error| match error {
+            DecompressError::OutputTooSmall { .. } => Error::DstTooSmall,
+            _ => Error::Corrupt,
         })
     }
 }

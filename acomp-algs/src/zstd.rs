@@ -163,5 +163,5 @@ fn is_too_small(code: ErrorCode) -> bool {
 
 /// RFC 8878, section 3.1.1.
 const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-/// From the format's minimum to what every decoder accepts without being told (RFC 8878, 3.1.1.1.2).
+/// From the format's minimum to what every decoder takes unasked (RFC 8878, section 3.1.1.1.2).
 const WINDOW_LOG: RangeInclusive<u32> = 10..=27;

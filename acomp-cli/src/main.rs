@@ -1,2 +1,70 @@
-//! The program `acomp`.
-fn main() {}
+//! The program `acomp`: pages through drivers, zswap and benchmarks, for people and (`--json`) for
+//! machines.
+
+mod bench;
+mod capture;
+mod demo;
+mod list;
+mod output;
+mod pages;
+mod progress;
+mod selftest;
+mod swap;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::Rows;
+
+/// Compression of memory pages through one API.
+///
+/// Without a command: demo.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = false)]
+struct Cli {
+    /// Print one JSON array of rows instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Generated pages through zswap with every compressor (the default).
+    Demo,
+    /// Every driver that is linked, and whether it passes its self-test.
+    List,
+    /// The whole conformance suite over drivers.
+    Selftest(selftest::Args),
+    /// Pages from files through zswap, every byte compared.
+    Swap(swap::Args),
+    /// The anonymous memory of a live process, as a page file for `swap`.
+    Capture(capture::Args),
+    /// Benchmarks.
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let rows = match cli.command.unwrap_or(Command::Demo) {
+        Command::Demo => demo::run(),
+        Command::List => list::run(),
+        Command::Selftest(args) => selftest::run(&args),
+        Command::Swap(args) => swap::run(&args),
+        Command::Capture(args) => capture::run(&args),
+        Command::Bench(command) => bench::run(&command),
+    };
+    match rows.and_then(|rows| rows.print(cli.json).map(|()| rows)) {
+        Ok(Rows { failure: None, .. }) => ExitCode::SUCCESS,
+        Ok(Rows { failure: Some(failure), .. }) => fail(&failure),
+        Err(error) => fail(&format!("{error:#}")),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("acomp: {message}");
+    ExitCode::FAILURE
+}

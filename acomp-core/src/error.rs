@@ -138,7 +138,7 @@ pub enum OpenError {
         case: Box<str>,
     },
     /// Two linked drivers claim one name, so neither is picked.
-    #[error("driver name `{driver}` is claimed twice, by {} and {}: unlink one", origins[0], origins[1])]
+    #[error("name `{driver}` is claimed twice, by {} and {}: unlink one", origins[0], origins[1])]
     Duplicate {
         /// The name in conflict.
         driver: Box<str>,

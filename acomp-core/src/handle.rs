@@ -408,34 +408,42 @@ impl Session {
     /// At most `MAX_BATCH` ops.
     #[inline]
     fn run_part(&mut self, ops: &mut [Op<'_>]) -> RunSummary {
-        let src_bytes_max = self.src_bytes_max;
-        let is_too_long =
-            |op: &Op<'_>| op.direction() == Direction::Compress && op.src().len() > src_bytes_max;
-        let mut any_too_long = false;
-        for op in ops.iter_mut() {
+        for op in ops.iter_mut().filter(|op| op.outcome().is_some()) {
             op.clear();
-            any_too_long |= is_too_long(op);
         }
-        if any_too_long {
-            for part in ops.split_mut(is_too_long) {
-                self.call(part);
-            }
-        } else {
+        if self.src_bytes_max == usize::MAX {
             self.call(ops);
+        } else {
+            self.call_without_longer(ops);
         }
-
-        let unanswered = if self.is_dead { Error::Panicked } else { Error::Unanswered };
         let mut summary = RunSummary::default();
         for op in ops {
-            if op.outcome().is_none() {
-                let error = if is_too_long(op) { Error::Unsupported } else { unanswered };
-                op.answer(Err(error), ExecutedOn::Driver);
-            }
-            let outcome = op.outcome().unwrap_or(Err(unanswered));
+            let outcome = match op.outcome() {
+                Some(outcome) => outcome,
+                None => self.answer_for_driver(op),
+            };
             self.meter.count(op.direction(), op.src().len(), outcome);
             summary.count(outcome);
         }
         summary
+    }
+
+    /// Out of line: few drivers have a limit.
+    #[inline(never)]
+    fn call_without_longer(&mut self, ops: &mut [Op<'_>]) {
+        let src_bytes_max = self.src_bytes_max;
+        ops.split_mut(|op| op.is_longer(src_bytes_max)).for_each(|part| self.call(part));
+    }
+
+    #[cold]
+    fn answer_for_driver(&self, op: &mut Op<'_>) -> Outcome {
+        let why = match (op.is_longer(self.src_bytes_max), self.is_dead) {
+            (true, _) => Error::Unsupported,
+            (false, true) => Error::Panicked,
+            (false, false) => Error::Unanswered,
+        };
+        op.answer(Err(why), ExecutedOn::Driver);
+        Err(why)
     }
 
     #[inline]

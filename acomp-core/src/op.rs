@@ -104,6 +104,12 @@ impl<'b> Op<'b> {
         self.src
     }
 
+    /// Whether it compresses more than a driver takes.
+    #[inline]
+    pub(crate) fn is_longer(&self, src_bytes_max: usize) -> bool {
+        self.direction == Direction::Compress && self.src.len() > src_bytes_max
+    }
+
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.outcome = None;

@@ -8,6 +8,7 @@ use once_cell::sync::{Lazy, OnceCell};
 use crate::alg::{AlgInfo, Algorithm};
 use crate::error::{AddError, OpenError};
 use crate::panics::caught;
+use crate::params::Params;
 use crate::selftest::{SelfTestHook, Verdict};
 use crate::stats::{Stats, Totals};
 
@@ -335,20 +336,24 @@ impl AlgRef {
     ///
     /// # Errors
     ///
-    /// As [`algorithm`](Self::algorithm); a failed test is a verdict, not an error.
+    /// A failed test is a verdict, not an error. A driver that cannot be made or opened now (its
+    /// device is absent) is not judged: errors as for [`algorithm`](Self::algorithm) and
+    /// [`Algorithm::open`].
     pub fn self_test(&self) -> Result<Verdict, OpenError> {
         let alg = self.algorithm()?;
         if self.entry.hooks.is_empty() {
             return Ok(Verdict::Untested);
         }
-        let test = |hook: &&'static SelfTestHook| {
+        let failing_case = |hook: &&'static SelfTestHook| {
             let case =
                 caught(|| (hook.run)(&**alg)).unwrap_or_else(|| Err("panic".into())).err()?;
             Some(format!("{case} ({})", hook.origin).into())
         };
-        let verdict = self.entry.verdict.get_or_init(|| {
-            self.entry.hooks.iter().find_map(test).map_or(Verdict::Passed, Verdict::Failed)
-        });
+        let verdict = self.entry.verdict.get_or_try_init(|| {
+            caught(|| alg.open(&Params::new())).unwrap_or_else(|| Err(self.panicked()))?;
+            let failed = self.entry.hooks.iter().find_map(failing_case);
+            Ok::<_, OpenError>(failed.map_or(Verdict::Passed, Verdict::Failed))
+        })?;
         Ok(verdict.clone())
     }
 

@@ -18,3 +18,8 @@ use acomp_testmgr as _;
 
 pub use acomp_core::*;
 pub use zswap;
+
+/// The example of the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

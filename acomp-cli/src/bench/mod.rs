@@ -1,0 +1,25 @@
+//! `acomp bench`: what the layers around a codec cost. Always interleaved: each round measures
+//! every candidate once, medians over the rounds are reported.
+
+mod overhead;
+mod rounds;
+mod zswap;
+
+use anyhow::Result;
+
+use crate::output::Rows;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// A session, a chain and a shared handle beside a direct call.
+    Overhead,
+    /// zswap beside the bare session calls on the same pages.
+    Zswap(zswap::Args),
+}
+
+pub(crate) fn run(command: &Command) -> Result<Rows> {
+    match command {
+        Command::Overhead => overhead::run(),
+        Command::Zswap(args) => zswap::run(args),
+    }
+}

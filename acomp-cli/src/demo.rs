@@ -1,0 +1,41 @@
+//! `acomp demo`: what the whole system does, in a second or two and without any file.
+
+use acomp::Registry;
+use anyhow::Result;
+
+use crate::output::{Rows, rounded, row};
+use crate::pages;
+use crate::progress::Progress;
+use crate::swap::{Job, Report, failure_of};
+
+pub(crate) fn run() -> Result<Rows> {
+    let pages = pages::generated(PAGES_OF_EACH_CLASS);
+    let drivers: Vec<_> = Registry::global().iter().collect();
+    let progress = Progress::new("demo", drivers.len());
+    let mut reports = Vec::new();
+    for alg in &drivers {
+        let driver = alg.info().driver.as_ref();
+        let job = Job { compressor: driver, folio_pages: 16, threads: 1, repeat: REPEAT };
+        reports.push(job.run(&pages, &Progress::new("", 0))?);
+        progress.step();
+    }
+    drop(progress);
+    let failure = failure_of(reports.iter().map(|report| report.mismatches).sum());
+    Ok(Rows { rows: reports.iter().map(row_of).collect(), failure })
+}
+
+fn row_of(report: &Report) -> crate::output::Row {
+    row! {
+        compressor: report.compressor,
+        driver: report.driver,
+        batch_size: report.batch_size,
+        pages: report.pages,
+        ratio: rounded(report.ratio()),
+        store_mb_s: report.store_mb_s(),
+        load_mb_s: report.load_mb_s(),
+        mismatches: report.mismatches,
+    }
+}
+
+const PAGES_OF_EACH_CLASS: usize = 256;
+const REPEAT: usize = 3;

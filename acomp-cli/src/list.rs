@@ -1,0 +1,31 @@
+//! `acomp list`: the analogue of /proc/crypto.
+
+use acomp::{Kind, Registry, Verdict};
+use anyhow::Result;
+
+use crate::output::{Rows, row};
+
+pub(crate) fn run() -> Result<Rows> {
+    let registry = Registry::global();
+    registry.self_test_all();
+    let rows = registry.iter().map(|alg| {
+        let info = alg.info();
+        row! {
+            name: info.name,
+            driver: info.driver,
+            priority: info.priority,
+            kind: match info.kind {
+                Kind::Software => "software",
+                _ => "offload",
+            },
+            batch_size: info.batch_size,
+            selftest: match alg.verdict() {
+                Verdict::Passed => "passed",
+                Verdict::Failed(_) => "failed",
+                Verdict::Untested => "untested",
+            },
+            origin: alg.origin(),
+        }
+    });
+    Ok(Rows::new(rows.collect()))
+}

@@ -1,0 +1,81 @@
+//! What a command answers: rows, printed as a table or as JSON.
+
+use std::io::{ErrorKind, Write, stdout};
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Map, Value};
+
+/// One row: keys in snake_case, unit last. Keys may be added, renaming one breaks users.
+pub(crate) type Row = Map<String, Value>;
+
+/// Makes a [`Row`].
+macro_rules! row {
+    ($($key:ident: $value:expr),* $(,)?) => {{
+        let mut row = $crate::output::Row::new();
+        $(row.insert(stringify!($key).into(), serde_json::json!($value));)*
+        row
+    }};
+}
+pub(crate) use row;
+
+/// The rows of a command, and why it failed although it has rows to show.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) failure: Option<String>,
+}
+
+impl Rows {
+    pub(crate) fn new(rows: Vec<Row>) -> Self {
+        Self { rows, failure: None }
+    }
+
+    /// Prints to stdout. A reader that closes the pipe early has seen enough.
+    pub(crate) fn print(&self, json: bool) -> Result<()> {
+        let text = if json { serde_json::to_string_pretty(&self.rows)? } else { self.table() };
+        let mut out = stdout().lock();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A line for each row; what is itself a table of a row follows below.
+    fn table(&self) -> String {
+        let Some(first) = self.rows.first() else { return "nothing to show".into() };
+        let is_flat = |key: &&String| !first[*key].is_object();
+        let columns: Vec<&String> = first.keys().filter(is_flat).collect();
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(columns.iter().map(|key| key.as_str()));
+        for row in &self.rows {
+            table.add_row(columns.iter().map(|key| cell(row.get(*key))));
+        }
+        for (column, key) in table.column_iter_mut().zip(&columns) {
+            if first[*key].is_number() {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let mut text = table.trim_fmt();
+        for (key, value) in self.rows.iter().flatten() {
+            if let Some(inner) = value.as_object() {
+                let pairs: Vec<_> = inner.iter().map(|(k, v)| format!("{k} {v}")).collect();
+                text += &format!("\n{key}: {}", pairs.join(", "));
+            }
+        }
+        text
+    }
+}
+
+/// Rounds for people and for diffs: measurements are not that exact.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    }
+}

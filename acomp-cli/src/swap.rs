@@ -1,0 +1,222 @@
+//! `acomp swap`: pages through zswap and back, every byte compared.
+
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acomp::Registry;
+use acomp::zswap::{Counters, FOLIO_PAGES_MAX, Load, Owner, PAGE_BYTES, Page, Pool, Slot};
+use anyhow::{Context, Result};
+
+use crate::output::{Row, Rows, rounded, row};
+use crate::pages;
+use crate::progress::Progress;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Generic name or driver name (see `acomp list`).
+    #[arg(long)]
+    compressor: String,
+    /// Files of raw 4096-byte pages (see `acomp capture`).
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pages: Vec<PathBuf>,
+    /// Size of a folio: 4K to 2M.
+    #[arg(long, default_value = "64K", value_parser = folio_pages, value_name = "SIZE")]
+    folio: usize,
+    /// Threads that store and load at the same time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// Times that all pages are stored and loaded; the medians are reported.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    repeat: u16,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Rows> {
+    let pages = pages::read(&args.pages)?;
+    let job = Job {
+        compressor: &args.compressor,
+        folio_pages: args.folio,
+        threads: args.threads.into(),
+        repeat: args.repeat.into(),
+    };
+    let report = job.run(&pages, &Progress::new("swap", job.repeat))?;
+    Ok(Rows { rows: vec![report.row()], failure: failure_of(report.mismatches) })
+}
+
+pub(crate) fn failure_of(mismatches: usize) -> Option<String> {
+    (mismatches > 0).then(|| format!("{mismatches} pages came back wrong"))
+}
+
+/// Pages through one pool, `repeat` times.
+pub(crate) struct Job<'a> {
+    pub(crate) compressor: &'a str,
+    pub(crate) folio_pages: usize,
+    pub(crate) threads: usize,
+    pub(crate) repeat: usize,
+}
+
+impl Job<'_> {
+    pub(crate) fn run(&self, pages: &[Page], progress: &Progress) -> Result<Report> {
+        let pool = Pool::builder(Registry::global()).compressor(self.compressor).build()?;
+        let mut back = vec![[0; PAGE_BYTES]; pages.len()];
+        let part_pages = self.part_pages(pages.len());
+        let (mut store_times, mut load_times) = (Vec::new(), Vec::new());
+        let mut held = Counters::default();
+        let mut mismatches = 0;
+        for _ in 0..self.repeat {
+            let parts = pages.chunks(part_pages);
+            let store = |first, part: &[Page]| self.store(&pool, first, part);
+            store_times.push(timed(part_pages, parts, store)?);
+            held = pool.counters();
+
+            // Poisoned, so that nothing left from the last time can pass, and so that no page of it
+            // is touched for the first time while the clock runs.
+            back.fill([POISON; PAGE_BYTES]);
+            let parts = back.chunks_mut(part_pages);
+            let load = |first, part: &mut [Page]| self.load(&pool, first, part);
+            load_times.push(timed(part_pages, parts, load)?);
+            mismatches += pages.iter().zip(&back).filter(|(page, back)| page != back).count();
+            progress.step();
+        }
+        Ok(Report {
+            compressor: pool.acomp().name().into(),
+            driver: pool.acomp().driver().into(),
+            batch_size: pool.acomp().batch_size().get(),
+            pages: pages.len(),
+            store_time: median(store_times),
+            load_time: median(load_times),
+            held,
+            counters: pool.counters(),
+            mismatches,
+        })
+    }
+
+    fn store(&self, pool: &Pool, first: usize, pages: &[Page]) -> Result<()> {
+        for (i, folio) in pages.chunks(self.folio_pages).enumerate() {
+            let slot = Slot((first + i * self.folio_pages) as u64);
+            pool.store(slot, folio, Owner::ROOT).context("store")?;
+        }
+        Ok(())
+    }
+
+    fn load(&self, pool: &Pool, first: usize, pages: &mut [Page]) -> Result<()> {
+        for (i, folio) in pages.chunks_mut(self.folio_pages).enumerate() {
+            let slot = Slot((first + i * self.folio_pages) as u64);
+            pool.load_range(slot, folio, Load::Exclusive).context("load")?;
+        }
+        Ok(())
+    }
+
+    /// Pages of one thread: whole folios.
+    fn part_pages(&self, pages: usize) -> usize {
+        pages.div_ceil(self.folio_pages).div_ceil(self.threads) * self.folio_pages
+    }
+}
+
+/// Works on the parts at the same time, each on a thread of its own and with the number of its
+/// first page, and returns the time from the first start to the last end.
+fn timed<P: Send>(
+    part_pages: usize,
+    parts: impl ExactSizeIterator<Item = P>,
+    work: impl Fn(usize, P) -> Result<()> + Sync,
+) -> Result<Duration> {
+    let ready = &Barrier::new(parts.len());
+    let work = &work;
+    let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
+        let spawn = |(i, part)| {
+            scope.spawn(move || {
+                ready.wait();
+                let started = Instant::now();
+                work(i * part_pages, part).map(|()| (started, Instant::now()))
+            })
+        };
+        let threads: Vec<_> = parts.enumerate().map(spawn).collect();
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(span) => span,
+            Err(panic) => resume_unwind(panic),
+        });
+        joined.collect::<Result<_>>()
+    })?;
+    let first = spans.iter().map(|span| span.0).min();
+    let last = spans.iter().map(|span| span.1).max();
+    first.zip(last).map(|(first, last)| last - first).context("no pages")
+}
+
+/// What became of a [`Job`].
+pub(crate) struct Report {
+    pub(crate) compressor: String,
+    pub(crate) driver: String,
+    pub(crate) batch_size: usize,
+    pub(crate) pages: usize,
+    pub(crate) mismatches: usize,
+    /// While all pages were stored.
+    held: Counters,
+    /// At the end.
+    counters: Counters,
+    store_time: Duration,
+    load_time: Duration,
+}
+
+impl Report {
+    /// Bytes held for all pages over their size: lower is better.
+    pub(crate) fn ratio(&self) -> f64 {
+        rounded(self.held.pool_total_size as f64 / (self.pages * PAGE_BYTES) as f64)
+    }
+
+    pub(crate) fn store_mb_s(&self) -> f64 {
+        self.mb_s(self.store_time)
+    }
+
+    pub(crate) fn load_mb_s(&self) -> f64 {
+        self.mb_s(self.load_time)
+    }
+
+    fn row(&self) -> Row {
+        row! {
+            compressor: self.compressor,
+            driver: self.driver,
+            pages: self.pages,
+            zero_pages: self.held.zero_pages,
+            same_filled: self.held.same_filled_pages,
+            incompressible: self.held.stored_incompressible_pages,
+            stored_bytes: self.held.pool_total_size,
+            ratio: self.ratio(),
+            store_mb_s: self.store_mb_s(),
+            load_mb_s: self.load_mb_s(),
+            store_us_per_page: self.us_per_page(self.store_time),
+            load_us_per_page: self.us_per_page(self.load_time),
+            mismatches: self.mismatches,
+            counters: self.counters.table().map(|(name, n)| (name.into(), n.into()))
+                .into_iter().collect::<Row>(),
+        }
+    }
+
+    /// In 10^6 bytes of pages per second.
+    fn mb_s(&self, time: Duration) -> f64 {
+        rounded((self.pages * PAGE_BYTES) as f64 / time.as_secs_f64() / 1e6)
+    }
+
+    fn us_per_page(&self, time: Duration) -> f64 {
+        rounded(time.as_secs_f64() * 1e6 / self.pages as f64)
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Parses the size of a folio.
+fn folio_pages(size: &str) -> Result<usize, String> {
+    let bytes = parse_size::Config::new().with_binary().parse_size(size);
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    let (pages, rest) = (bytes / PAGE_BYTES as u64, bytes % PAGE_BYTES as u64);
+    match usize::try_from(pages) {
+        Ok(pages @ 1..=FOLIO_PAGES_MAX) if rest == 0 => Ok(pages),
+        _ => Err("a folio is a multiple of 4K, from 4K to 2M".into()),
+    }
+}
+
+const POISON: u8 = 0xA5;

@@ -1,0 +1,29 @@
+//! The program as a user meets it: its rows, its errors, its exit status.
+
+mod capture;
+mod rows;
+mod swap;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn acomp(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_acomp")).args(args).output().expect("acomp starts")
+}
+
+/// The rows of a command that must succeed.
+fn rows(args: &[&str]) -> Vec<Value> {
+    let output = acomp(&[args, &["--json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).expect("one JSON array")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
+}

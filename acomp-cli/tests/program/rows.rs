@@ -1,0 +1,73 @@
+//! Rows and tables of the commands that need no input.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use crate::{acomp, rows, stderr};
+
+#[test]
+fn list_shows_every_driver_tested() {
+    let rows = rows(&["list"]);
+    let drivers: Vec<_> = rows.iter().map(|row| row["driver"].as_str().unwrap()).collect();
+    assert_eq!(
+        drivers,
+        ["deflate-flate2", "lz4-flex", "lz4hc-liblz4", "null-copy", "zstd-libzstd"]
+    );
+    for row in &rows {
+        assert_eq!(row["selftest"], "passed", "{row}");
+        for key in ["name", "priority", "kind", "batch_size", "origin"] {
+            assert!(!row[key].is_null(), "{key} of {row}");
+        }
+    }
+}
+
+#[test]
+fn without_arguments_it_is_the_demo_and_every_page_comes_back() {
+    let rows = rows(&[]);
+    assert_eq!(rows.len(), 5);
+    for row in &rows {
+        assert_eq!(row["mismatches"], 0, "{row}");
+        let ratio = row["ratio"].as_f64().unwrap();
+        assert!((0.1..1.0).contains(&ratio), "{row}");
+        assert!(row["store_mb_s"].as_f64().unwrap() > 0.0 && row["batch_size"] == 1);
+    }
+}
+
+#[test]
+fn a_table_has_a_line_for_each_row() {
+    let output = acomp(&["list"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 6, "{text}");
+    assert!(lines[0].contains("batch_size") && lines[2].contains("lz4-flex"), "{text}");
+}
+
+#[test]
+fn selftest_of_a_name_runs_its_drivers_only() {
+    let rows = rows(&["selftest", "null"]);
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0]["driver"], &rows[0]["failures"]), (&"null-copy".into(), &0.into()));
+    assert!(rows[0]["cases"].as_u64().unwrap() > 100, "{rows:?}");
+}
+
+#[test]
+fn selftest_of_an_unknown_name_fails_and_lists_the_known_ones() {
+    let output = acomp(&["selftest", "lz5"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("lz5") && stderr(&output).contains("lz4-flex"));
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_acomp"))
+        .arg("list")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut complaints = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
+    assert!(child.wait().unwrap().success(), "{complaints}");
+    assert_eq!(complaints, "");
+}

@@ -1,0 +1,87 @@
+//! `acomp swap`: files through zswap.
+
+use std::fs;
+
+use acomp_testmgr::Content;
+use tempfile::TempDir;
+
+use crate::{acomp, path, rows, stderr};
+
+/// Pages of every class and, at the end, an incomplete one.
+fn page_file(dir: &TempDir) -> std::path::PathBuf {
+    let mut bytes = Vec::new();
+    for (seed, content) in Content::ALL.iter().cycle().take(70).enumerate() {
+        let mut page = [0; 4096];
+        content.fill(seed as u64, &mut page);
+        bytes.extend_from_slice(&page);
+    }
+    bytes.extend_from_slice(b"the tail");
+    let file = dir.path().join("pages");
+    fs::write(&file, bytes).unwrap();
+    file
+}
+
+#[test]
+fn every_byte_comes_back_and_the_row_adds_up() {
+    let dir = TempDir::new().unwrap();
+    let file = page_file(&dir);
+    for compressor in ["null", "deflate", "lz4", "lz4hc", "zstd-libzstd"] {
+        let args = ["swap", "--compressor", compressor, "--threads", "3", "--folio", "32K"];
+        let rows = rows(&[&args[..], &["--pages", path(&file), path(&file)]].concat());
+        let [row] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!(row["mismatches"], 0, "{row}");
+        assert_eq!(row["pages"], 142);
+        assert_eq!((&row["zero_pages"], &row["same_filled"]), (&20.into(), &20.into()));
+        // Random pages, at least.
+        assert!(row["incompressible"].as_u64().unwrap() >= 20, "{row}");
+        let ratio = row["stored_bytes"].as_f64().unwrap() / (142.0 * 4096.0);
+        assert!((row["ratio"].as_f64().unwrap() - ratio).abs() < 0.001, "{row}");
+        // Three times stored and exclusively loaded: nothing is left.
+        let counters = &row["counters"];
+        assert_eq!(counters["stored_pages"], 0);
+        assert_eq!(counters["zswpout"], 3 * 122);
+        assert_eq!((&counters["zswpin"], &counters["swpin_zero"]), (&366.into(), &60.into()));
+    }
+}
+
+#[test]
+fn an_incomplete_last_page_is_padded_and_said() {
+    let dir = TempDir::new().unwrap();
+    let file = page_file(&dir);
+    let output = acomp(&["swap", "--compressor", "lz4", "--pages", path(&file)]);
+    assert!(output.status.success());
+    assert!(stderr(&output).contains("padded with 4088 zeros"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_unknown_compressor_is_answered_with_the_known_ones() {
+    let dir = TempDir::new().unwrap();
+    let file = page_file(&dir);
+    let output = acomp(&["swap", "--compressor", "lz5", "--pages", path(&file)]);
+    assert_eq!(output.status.code(), Some(1));
+    for known in ["lz5", "deflate", "lz4-flex", "zstd"] {
+        assert!(stderr(&output).contains(known), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn bad_arguments_and_files_are_named() {
+    let dir = TempDir::new().unwrap();
+    let file = page_file(&dir);
+    let empty = dir.path().join("empty");
+    fs::write(&empty, "").unwrap();
+    let missing = dir.path().join("missing");
+    let cases: [(&[&str], &str); 5] = [
+        (&["--pages", path(&missing)], "missing"),
+        (&["--pages", path(&empty)], "empty"),
+        (&["--pages", path(&file), "--folio", "4M"], "4K to 2M"),
+        (&["--pages", path(&file), "--folio", "5000"], "4K to 2M"),
+        (&["--pages", path(&file), "--threads", "0"], "threads"),
+    ];
+    for (args, named) in cases {
+        let output = acomp(&[&["swap", "--compressor", "lz4"], args].concat());
+        assert!(!output.status.success(), "{args:?}");
+        assert!(stderr(&output).contains(named), "{args:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{args:?}: {}", stderr(&output));
+    }
+}
