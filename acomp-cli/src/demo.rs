@@ -11,13 +11,12 @@ use crate::swap::{Job, Report, failure_of};
 pub(crate) fn run() -> Result<Rows> {
     let pages = pages::generated(PAGES_OF_EACH_CLASS);
     let drivers: Vec<_> = Registry::global().iter().collect();
-    let progress = Progress::new("demo", drivers.len());
+    let progress = Progress::new("demo", drivers.len() * REPEAT);
     let mut reports = Vec::new();
     for alg in &drivers {
         let driver = alg.info().driver.as_ref();
         let job = Job { compressor: driver, folio_pages: 16, threads: 1, repeat: REPEAT };
-        reports.push(job.run(&pages, &Progress::new("", 0))?);
-        progress.step();
+        reports.push(job.run(&pages, || progress.step())?);
     }
     drop(progress);
     let failure = failure_of(reports.iter().map(|report| report.mismatches).sum());

@@ -1,28 +1,36 @@
 //! A bar on stderr for what takes longer than a second. Nothing where stderr is no terminal.
 
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub(crate) struct Progress {
     bar: ProgressBar,
-    started: Instant,
+    /// Its drop ends the wait for the first second.
+    _done: Sender<()>,
 }
 
 impl Progress {
     pub(crate) fn new(what: &'static str, steps: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}") {
             bar.set_style(style);
         }
         bar.set_message(what);
-        Self { bar, started: Instant::now() }
+        let (_done, ended) = channel();
+        let late = bar.clone();
+        thread::spawn(move || {
+            if ended.recv_timeout(SILENT) == Err(RecvTimeoutError::Timeout) {
+                late.set_draw_target(ProgressDrawTarget::stderr());
+                late.enable_steady_tick(TICK);
+            }
+        });
+        Self { bar, _done }
     }
 
     pub(crate) fn step(&self) {
-        if self.bar.is_hidden() && self.started.elapsed() > SILENT {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
         self.bar.inc(1);
     }
 }
@@ -34,3 +42,5 @@ impl Drop for Progress {
 }
 
 const SILENT: Duration = Duration::from_secs(1);
+/// Rarely enough for a benchmark.
+const TICK: Duration = Duration::from_millis(250);

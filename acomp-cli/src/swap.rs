@@ -41,7 +41,9 @@ pub(crate) fn run(args: &Args) -> Result<Rows> {
         threads: args.threads.into(),
         repeat: args.repeat.into(),
     };
-    let report = job.run(&pages, &Progress::new("swap", job.repeat))?;
+    let progress = Progress::new("swap", job.repeat);
+    let report = job.run(&pages, || progress.step())?;
+    drop(progress);
     Ok(Rows { rows: vec![report.row()], failure: failure_of(report.mismatches) })
 }
 
@@ -58,7 +60,8 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    pub(crate) fn run(&self, pages: &[Page], progress: &Progress) -> Result<Report> {
+    /// Calls `step` after each time.
+    pub(crate) fn run(&self, pages: &[Page], step: impl Fn()) -> Result<Report> {
         let pool = Pool::builder(Registry::global()).compressor(self.compressor).build()?;
         let mut back = vec![[0; PAGE_BYTES]; pages.len()];
         let part_pages = self.part_pages(pages.len());
@@ -78,7 +81,7 @@ impl Job<'_> {
             let load = |first, part: &mut [Page]| self.load(&pool, first, part);
             load_times.push(timed(part_pages, parts, load)?);
             mismatches += pages.iter().zip(&back).filter(|(page, back)| page != back).count();
-            progress.step();
+            step();
         }
         Ok(Report {
             compressor: pool.acomp().name().into(),

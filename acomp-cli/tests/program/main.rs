@@ -1,5 +1,7 @@
 //! The program as a user meets it: its rows, its errors, its exit status.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod capture;
 mod rows;
 mod swap;
