@@ -200,6 +200,9 @@ pub enum AddError {
         /// The module that registered the other driver, or `run time`.
         origin: Box<str>,
     },
+    /// The driver panicked when it was asked for its facts.
+    #[error("driver panicked when it was asked for its facts")]
+    Panicked,
     /// A name is empty or holds a character other than `a-z 0-9 _ . -`.
     #[error("`{name}` is not a name: use lower-case letters, digits, `_`, `.` and `-`")]
     InvalidName {

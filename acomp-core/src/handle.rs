@@ -42,6 +42,8 @@ pub struct Acomp {
 struct Inner {
     alg: AlgRef,
     prepared: Arc<dyn Algorithm>,
+    /// As the prepared driver said once: fixed for the transform's life.
+    info: AlgInfo,
     params: Params,
     /// The pool of the shared calls: one session that is always there, and one more for each
     /// further CPU, opened on demand.
@@ -97,11 +99,12 @@ impl Acomp {
         let made = alg.algorithm()?;
         let prepared = caught(|| made.prepare(&params)).unwrap_or_else(|| Err(alg.panicked()))?;
         let prepared = prepared.unwrap_or_else(|| Arc::clone(made));
+        let info = caught(|| prepared.info().clone()).ok_or_else(|| alg.panicked())?;
 
-        let first = Mutex::new(open_session(&alg, &*prepared, &params)?);
+        let first = Mutex::new(open_session(&alg, &*prepared, &info, &params)?);
         let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let more = (1..cpus).map(|_| OnceCell::new()).collect();
-        Ok(Self { inner: Arc::new(Inner { alg, prepared, params, first, more }) })
+        Ok(Self { inner: Arc::new(Inner { alg, prepared, info, params, first, more }) })
     }
 
     /// The generic name. Stored data is tagged with it and with [`params`](Self::params).
@@ -119,7 +122,7 @@ impl Acomp {
     /// The facts of the driver as prepared for these parameters.
     #[must_use]
     pub fn info(&self) -> &AlgInfo {
-        self.inner.prepared.info()
+        &self.inner.info
     }
 
     /// The driver in its registry, with its verdict and statistics.
@@ -146,7 +149,8 @@ impl Acomp {
     ///
     /// The driver's own error, or [`OpenError::Panicked`].
     pub fn session(&self) -> Result<Session, OpenError> {
-        open_session(&self.inner.alg, &*self.inner.prepared, &self.inner.params)
+        let Inner { alg, prepared, info, params, .. } = &*self.inner;
+        open_session(alg, &**prepared, info, params)
     }
 
     /// Compresses on a pooled session: [`Session::compress`] for callers without one.
@@ -326,12 +330,13 @@ impl Session {
     /// Compresses the concatenation of `src` into `dst`, filled in order.
     ///
     /// Several slices pass through a buffer of the session, which is allocated at the first such
-    /// call. Nothing is written to `dst` on failure.
+    /// call; nothing is then written to `dst` on failure. One slice on either side is passed on as
+    /// it is: this is then [`compress`](Self::compress).
     ///
     /// # Errors
     ///
-    /// As [`compress`](Self::compress); [`Error::Unsupported`] when either side is longer than
-    /// [`Params::bounce_bytes_max`].
+    /// As [`compress`](Self::compress); [`Error::Unsupported`] when there are several slices and
+    /// one of the sides is longer than [`Params::bounce_bytes_max`].
     ///
     /// ```
     /// use acomp_algs as _;
@@ -437,9 +442,9 @@ impl Session {
 
     #[cold]
     fn answer_for_driver(&self, op: &mut Op<'_>) -> Outcome {
-        let why = match (op.is_longer(self.src_bytes_max), self.is_dead) {
-            (true, _) => Error::Unsupported,
-            (false, true) => Error::Panicked,
+        let why = match (self.is_dead, op.is_longer(self.src_bytes_max)) {
+            (true, _) => Error::Panicked,
+            (false, true) => Error::Unsupported,
             (false, false) => Error::Unanswered,
         };
         op.answer(Err(why), ExecutedOn::Driver);
@@ -492,6 +497,14 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    /// A codec that panics while it is dropped, too, harms nobody else.
+    fn drop(&mut self) {
+        let codec = std::mem::replace(&mut self.codec, Box::new(NoCodec));
+        caught(|| drop(codec));
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
@@ -530,36 +543,49 @@ fn scatter(mut from: &[u8], dst: &mut [IoSliceMut<'_>]) {
     }
 }
 
+/// What a session has while it is dropped. Takes no memory.
+struct NoCodec;
+
+impl Codec for NoCodec {
+    fn compress(&mut self, _: &[u8], _: &mut [u8]) -> Outcome {
+        Err(Error::Panicked)
+    }
+
+    fn decompress(&mut self, _: &[u8], _: &mut [u8]) -> Outcome {
+        Err(Error::Panicked)
+    }
+}
+
 fn open_session(
     alg: &AlgRef,
     prepared: &dyn Algorithm,
+    info: &AlgInfo,
     params: &Params,
 ) -> Result<Session, OpenError> {
     let codec = caught(|| prepared.open(params)).unwrap_or_else(|| Err(alg.panicked()))?;
     Ok(Session {
         codec,
         meter: Meter::new(alg.totals()),
-        src_bytes_max: prepared.info().src_bytes_max.map_or(usize::MAX, NonZeroUsize::get),
+        src_bytes_max: info.src_bytes_max.map_or(usize::MAX, NonZeroUsize::get),
         bounce_bytes_max: params.bounce_bytes_max().get(),
         is_dead: false,
         bounce: Bounce::default(),
     })
 }
 
-/// One candidate: its own reason. Several: a parameter that none takes, or every reason.
+/// A parameter that no candidate takes; else the only candidate's own reason, or every reason.
 fn all_refused(name: &str, mut refused: Vec<(Box<str>, OpenError)>) -> OpenError {
-    let mut unsupported = refused.iter().map(|(driver, why)| match why {
-        OpenError::Unsupported { param, why } => Some((param, format!("{driver}: {why}"))),
+    let unsupported = refused.iter().filter_map(|(driver, why)| match why {
+        OpenError::Unsupported { param, why } => Some((&**param, format!("{driver}: {why}"))),
         _ => None,
     });
-    if let Some(Some((param, first))) = unsupported.next()
-        && let Some(others) = unsupported.collect::<Option<Vec<_>>>()
+    let (params, whys): (Vec<_>, Vec<_>) = unsupported.unzip();
+    if params.len() == refused.len()
+        && let [first, others @ ..] = &*params
+        && others.iter().all(|param| param == first)
     {
-        let whys: Vec<_> = std::iter::once(first).chain(others.into_iter().map(|o| o.1)).collect();
-        return OpenError::invalid_param(
-            param,
-            format!("no driver takes it ({})", whys.join("; ")),
-        );
+        let why = format!("no driver takes it ({})", whys.join("; "));
+        return OpenError::invalid_param(first, why);
     }
     match (refused.len(), refused.pop()) {
         (1, Some((_, why))) => why,

@@ -146,7 +146,7 @@ impl Registry {
     /// # Errors
     ///
     /// [`AddError::Duplicate`] when an added driver has this driver name, or a driver name equals
-    /// another driver's generic name; [`AddError::InvalidName`].
+    /// another driver's generic name; [`AddError::InvalidName`]; [`AddError::Panicked`].
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -166,7 +166,7 @@ impl Registry {
     /// # Ok::<(), acomp_core::AddError>(())
     /// ```
     pub fn add(&self, alg: Arc<dyn Algorithm>) -> Result<AddGuard, AddError> {
-        let info = alg.info().clone();
+        let info = caught(|| alg.info().clone()).ok_or(AddError::Panicked)?;
         for name in [&info.name, &info.driver] {
             if !is_name(name) {
                 return Err(AddError::InvalidName { name: name.as_ref().into() });
