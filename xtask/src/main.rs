@@ -1,2 +1,47 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands, run as `cargo xtask VERB`; one file per verb.
+
+mod ci;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use cargo_metadata::MetadataCommand;
+use clap::Parser;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Verb {
+    /// Runs every gate of a push; installs the tools it needs below the target directory.
+    Ci {
+        /// Adds the slow gates: minimal versions, fat LTO, the overhead bench.
+        #[arg(long)]
+        full: bool,
+        /// Leaves out `cargo test --workspace`, for a caller that has just run it.
+        #[arg(long)]
+        no_test: bool,
+    },
+    /// Checks the house rules that no compiler lint covers.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(&Verb::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: &Verb) -> Result<()> {
+    // The workspace's own packages suffice, and are known without a registry.
+    let workspace = MetadataCommand::new().no_deps().exec()?;
+    match verb {
+        Verb::Ci { full, no_test } => ci::run(&workspace, *full, !no_test),
+        Verb::Tidy => tidy::run(&workspace),
+    }
+}

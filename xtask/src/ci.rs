@@ -1,0 +1,149 @@
+//! `cargo xtask ci`: the gates, in order, each under a heading with its wall time. The first
+//! failure ends the run.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::Metadata;
+use cargo_metadata::camino::Utf8Path;
+use xshell::{Cmd, Shell, cmd};
+
+use crate::tidy;
+use crate::tools::{CARGO_DENY, CARGO_HACK, TYPOS};
+
+/// Runs the push tier, with `test` its workspace tests too, with `full` also the slow gates.
+pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
+    let sh = &Shell::new()?;
+    sh.change_dir(&workspace.workspace_root);
+    let target_dir = &*workspace.target_directory;
+    let (deny, hack) = (CARGO_DENY.program(target_dir), CARGO_HACK.program(target_dir));
+    let typos = TYPOS.program(target_dir);
+
+    let mut steps = Steps::default();
+    steps.run("tools", || {
+        [CARGO_DENY, CARGO_HACK, TYPOS].iter().try_for_each(|tool| tool.install(sh, target_dir))
+    })?;
+    steps.run("fmt", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
+    steps.run("clippy", || clippy(sh, workspace))?;
+    steps.run("tidy", || tidy::run(workspace))?;
+    steps.run("typos", || Ok(cmd!(sh, "{typos}").run()?))?;
+    // Advisories need a database from the network and change without a commit: not a gate.
+    steps.run("deny (no advisories)", || {
+        Ok(cmd!(sh, "{deny} check bans licenses sources").run()?)
+    })?;
+    steps.run("features", || features(sh, &hack, workspace))?;
+    steps.run("doc", || {
+        let doc = cmd!(sh, "cargo doc --workspace --no-deps");
+        Ok(doc.env("RUSTDOCFLAGS", "-Dwarnings").run()?)
+    })?;
+    steps.run("pure Rust", || pure_rust(sh))?;
+    if test {
+        steps.run("test", || Ok(cmd!(sh, "cargo test --workspace").run()?))?;
+    }
+    if full {
+        steps.run("minimal versions", || minimal_versions(sh, target_dir))?;
+        steps.run("fat LTO", || fat_lto(sh, target_dir))?;
+        steps.run("overhead", || {
+            Ok(cmd!(sh, "cargo run --release -p acomp-cli -- bench overhead --json").run()?)
+        })?;
+    }
+    steps.summary();
+    Ok(())
+}
+
+/// Each package by itself, so that no feature that another one turns on hides a breakage.
+fn clippy(sh: &Shell, workspace: &Metadata) -> Result<()> {
+    for package in workspace.workspace_packages() {
+        let name = package.name.as_str();
+        cmd!(sh, "cargo clippy -p {name} --all-targets -- -D warnings").run()?;
+    }
+    Ok(())
+}
+
+/// Every pair of features compiles without a warning, in the packages that have any.
+///
+/// Without `--no-dev-deps`, which rewrites the manifests while it runs: the resolver keeps features
+/// of dev-dependencies out of these builds anyway.
+fn features(sh: &Shell, hack: &Utf8Path, workspace: &Metadata) -> Result<()> {
+    let powerset = ["--feature-powerset", "--depth", "2", "--exclude-features", "default"];
+    let packages = workspace.workspace_packages().into_iter();
+    for package in packages.filter(|package| !package.features.is_empty()) {
+        let name = package.name.as_str();
+        cmd!(sh, "{hack} hack clippy -p {name} {powerset...} -- -D warnings").run()?;
+    }
+    Ok(())
+}
+
+/// The codecs said to be pure Rust work alone, and building them takes no C compiler.
+fn pure_rust(sh: &Shell) -> Result<()> {
+    let pure = ["-p", "acomp", "--no-default-features", "--features", "lz4,deflate"];
+    let tree = cmd!(sh, "cargo tree {pure...} --edges normal,build --prefix none").read()?;
+    let c_compilers = tree.lines().find(|line| line.starts_with("cc "));
+    ensure!(c_compilers.is_none(), "`cargo tree {}` names the crate cc", pure.join(" "));
+    cmd!(sh, "cargo test {pure...}").run()?;
+    Ok(())
+}
+
+/// The lowest versions that the manifests admit still compile: no manifest understates its needs.
+///
+/// Works on a copy, since cargo would rewrite the lock file. Only the resolution needs an unstable
+/// option; the build is an ordinary one.
+fn minimal_versions(sh: &Shell, target_dir: &Utf8Path) -> Result<()> {
+    let copy = target_dir.join("minimal-versions");
+    sh.remove_path(&copy)?;
+    cmd!(sh, "git checkout-index --all --force --prefix={copy}/").run()?;
+    let _inside = sh.push_dir(copy);
+    let resolve = cmd!(sh, "cargo update -Z direct-minimal-versions");
+    resolve.env("RUSTC_BOOTSTRAP", "1").run()?;
+    cmd!(sh, "cargo check --workspace --all-targets --target-dir {target_dir}").run()?;
+    Ok(())
+}
+
+/// No registration is lost to link-time optimisation: the strictest build lists the drivers that
+/// the ordinary one lists.
+fn fat_lto(sh: &Shell, target_dir: &Utf8Path) -> Result<()> {
+    let lto = "profile.release.lto=\"fat\"";
+    let dir = target_dir.join("fat-lto");
+    cmd!(sh, "cargo build --release -p acomp-cli --config {lto} --target-dir {dir}").run()?;
+    let program = dir.join("release/acomp");
+    let optimised = drivers(&cmd!(sh, "{program} list --json"))?;
+    let ordinary = drivers(&cmd!(sh, "cargo run -p acomp-cli -- list --json"))?;
+    ensure!(!ordinary.is_empty(), "the ordinary build lists no driver");
+    ensure!(optimised == ordinary, "fat LTO lists {optimised:?}, the ordinary build {ordinary:?}");
+    println!("{}", Vec::from_iter(ordinary).join(" "));
+    Ok(())
+}
+
+fn drivers(list: &Cmd<'_>) -> Result<BTreeSet<String>> {
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&list.read()?)?;
+    let driver = |row: &serde_json::Value| Some(row.get("driver")?.as_str()?.to_owned());
+    rows.iter().map(|row| driver(row).context("a row without driver")).collect()
+}
+
+/// Names and wall times of the steps that passed.
+#[derive(Default)]
+struct Steps {
+    passed: Vec<(&'static str, Duration)>,
+}
+
+impl Steps {
+    fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+        println!("\n==> {name}");
+        let start = Instant::now();
+        step().with_context(|| format!("ci step {name}"))?;
+        let took = start.elapsed();
+        println!("<== {name}: {:.1} s", took.as_secs_f64());
+        self.passed.push((name, took));
+        Ok(())
+    }
+
+    fn summary(&self) {
+        println!();
+        for (name, took) in &self.passed {
+            println!("{:>8.1} s  {name}", took.as_secs_f64());
+        }
+        let total: Duration = self.passed.iter().map(|(_, took)| *took).sum();
+        println!("{:>8.1} s  total", total.as_secs_f64());
+    }
+}
