@@ -20,6 +20,6 @@ pub use acomp_core::*;
 pub use zswap;
 
 /// The example of the README compiles and runs.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "lz4", feature = "zstd"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
