@@ -3,7 +3,7 @@
 use acomp::Registry;
 use anyhow::Result;
 
-use crate::output::{Rows, rounded, row};
+use crate::output::{Row, Rows, row};
 use crate::pages;
 use crate::progress::Progress;
 use crate::swap::{Job, Report, failure_of};
@@ -23,13 +23,13 @@ pub(crate) fn run() -> Result<Rows> {
     Ok(Rows { rows: reports.iter().map(row_of).collect(), failure })
 }
 
-fn row_of(report: &Report) -> crate::output::Row {
+fn row_of(report: &Report) -> Row {
     row! {
         compressor: report.compressor,
         driver: report.driver,
         batch_size: report.batch_size,
         pages: report.pages,
-        ratio: rounded(report.ratio()),
+        ratio: report.ratio(),
         store_mb_s: report.store_mb_s(),
         load_mb_s: report.load_mb_s(),
         mismatches: report.mismatches,
