@@ -1,5 +1,6 @@
 //! `deflate`: raw deflate (RFC 1951), by `flate2` on `zlib-rs`.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use acomp_core::{
@@ -9,9 +10,10 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 static INFO: AlgInfo = AlgInfo::new("deflate", "deflate-flate2")
     .with_priority(100)
+    .with_src_bytes_max(SRC_BYTES_MAX)
     .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
 
-inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Deflate)), module_path!()));
+acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Deflate)), module_path!()));
 
 #[derive(Debug)]
 struct Deflate;
@@ -36,7 +38,7 @@ fn level(params: &Params) -> Result<Compression, OpenError> {
     match params.level().map(u32::try_from) {
         None => Ok(Compression::default()),
         Some(Ok(level @ 0..=9)) => Ok(Compression::new(level)),
-        Some(_) => Err(unsupported("level", "flate2 has levels 0 to 9")),
+        Some(_) => Err(OpenError::unsupported("level", "flate2 has levels 0 to 9")),
     }
 }
 
@@ -46,12 +48,8 @@ fn window_bits(params: &Params) -> Result<u8, OpenError> {
     if bytes.is_power_of_two() && (WINDOW_BITS_MIN..=WINDOW_BITS_MAX).contains(&bits) {
         Ok(bits)
     } else {
-        Err(unsupported("window_bytes", "a power of two from 512 to 32768"))
+        Err(OpenError::unsupported("window_bytes", "a power of two from 512 to 32768"))
     }
-}
-
-fn unsupported(param: &str, why: &str) -> OpenError {
-    OpenError::Unsupported { param: param.into(), why: why.into() }
 }
 
 struct Raw {
@@ -119,6 +117,8 @@ impl Raw {
     }
 }
 
+/// zlib counts what it is given in 32 bits.
+const SRC_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(u32::MAX as usize).unwrap();
 const WASTE_BYTES: usize = 1024;
 const WINDOW_BITS_MIN: u8 = 9;
 const WINDOW_BITS_MAX: u8 = 15;

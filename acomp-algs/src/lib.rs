@@ -20,6 +20,8 @@
 mod deflate;
 #[cfg(feature = "lz4")]
 mod lz4;
+#[cfg(any(feature = "lz4", feature = "lz4hc"))]
+mod lz4_block;
 #[cfg(feature = "lz4hc")]
 mod lz4hc;
 #[cfg(feature = "null")]

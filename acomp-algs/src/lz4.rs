@@ -5,16 +5,15 @@ use std::sync::Arc;
 use acomp_core::{
     AlgFlags, AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registration,
 };
-use lz4_flex::block::{
-    CompressTable, DecompressError, compress_into_with_table, decompress_into,
-    get_maximum_output_size,
-};
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+
+use crate::lz4_block;
 
 static INFO: AlgInfo = AlgInfo::new("lz4", "lz4-flex")
     .with_priority(100)
     .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
 
-inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Lz4)), module_path!()));
+acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Lz4)), module_path!()));
 
 #[derive(Debug)]
 struct Lz4;
@@ -59,10 +58,7 @@ impl Codec for Block {
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
-        decompress_into(src, dst).map_err(|error| match error {
-            DecompressError::OutputTooSmall { .. } => Error::DstTooSmall,
-            _ => Error::Corrupt,
-        })
+        lz4_block::decompress(src, dst, &[])
     }
 }
 

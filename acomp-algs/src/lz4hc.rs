@@ -3,19 +3,19 @@
 //! The stream is that of `lz4` and is read by the same decoder: liblz4's takes blocks that the
 //! format forbids (a match at offset 0) and gives no reason when it refuses one.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use acomp_core::{
-    AlgFlags, AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registration,
-};
-use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dict};
+use acomp_core::{AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registration};
 use lzzzz::lz4_hc;
 
-static INFO: AlgInfo = AlgInfo::new("lz4hc", "lz4hc-liblz4")
-    .with_priority(100)
-    .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
+use crate::lz4_block;
 
-inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Lz4Hc)), module_path!()));
+// No promises: above level 9, liblz4 allocates for each block.
+static INFO: AlgInfo =
+    AlgInfo::new("lz4hc", "lz4hc-liblz4").with_priority(100).with_src_bytes_max(SRC_BYTES_MAX);
+
+acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Lz4Hc)), module_path!()));
 
 #[derive(Debug)]
 struct Lz4Hc;
@@ -30,7 +30,7 @@ impl Algorithm for Lz4Hc {
         let level = params.level().unwrap_or(lz4_hc::CLEVEL_DEFAULT);
         if !(1..=lz4_hc::CLEVEL_MAX).contains(&level) {
             let why = format!("{level} is not a level of lz4hc: use 1 to {}", lz4_hc::CLEVEL_MAX);
-            return Err(OpenError::Unsupported { param: "level".into(), why: why.into() });
+            return Err(OpenError::unsupported("level", why));
         }
         let dictionary = params.dictionary().map_or_else(|| Arc::from([]), Arc::clone);
         let mut codec = Block {
@@ -70,9 +70,6 @@ impl Codec for Block {
             *dst.first_mut().ok_or(Error::DstTooSmall)? = 0;
             return Ok(1);
         }
-        if src.len() > SRC_BYTES_MAX {
-            return Err(Error::Unsupported);
-        }
         self.working.attach_dict(None, self.level); // Resets.
         if let Some(digested) = &self.digested {
             self.working.attach_dict(Some(digested), self.level);
@@ -81,14 +78,7 @@ impl Codec for Block {
     }
 
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
-        let result = match &*self.dictionary {
-            [] => decompress_into(src, dst),
-            dictionary => decompress_into_with_dict(src, dst, dictionary),
-        };
-        result.map_err(|error| match error {
-            DecompressError::OutputTooSmall { .. } => Error::DstTooSmall,
-            _ => Error::Corrupt,
-        })
+        lz4_block::decompress(src, dst, &self.dictionary)
     }
 }
 
@@ -100,4 +90,4 @@ fn c_int_sized(dst: &mut [u8]) -> &mut [u8] {
 
 const C_INT_MAX: usize = i32::MAX as usize;
 /// `LZ4_MAX_INPUT_SIZE`.
-const SRC_BYTES_MAX: usize = 0x7E00_0000;
+const SRC_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(0x7E00_0000).unwrap();

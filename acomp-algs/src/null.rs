@@ -10,7 +10,7 @@ static INFO: AlgInfo = AlgInfo::new("null", "null-copy")
     .with_priority(100)
     .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
 
-inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Null)), module_path!()));
+acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Null)), module_path!()));
 
 #[derive(Debug)]
 struct Null;

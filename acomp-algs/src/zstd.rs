@@ -13,7 +13,7 @@ use zstd_safe::{
 // No promises: libzstd resizes its workspace when it likes.
 static INFO: AlgInfo = AlgInfo::new("zstd", "zstd-libzstd").with_priority(100);
 
-inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Zstd)), module_path!()));
+acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Zstd)), module_path!()));
 
 #[derive(Debug)]
 struct Zstd;
@@ -26,7 +26,7 @@ impl Algorithm for Zstd {
     fn prepare(&self, params: &Params) -> Result<Option<Arc<dyn Algorithm>>, OpenError> {
         let Some(bytes) = params.dictionary() else { return Ok(None) };
         if params.window_bytes().is_some() {
-            return Err(unsupported("window_bytes", "not together with a dictionary"));
+            return Err(OpenError::unsupported("window_bytes", "not together with a dictionary"));
         }
         let compress = CDict::try_create(bytes, level(params)?);
         let decompress = DDict::try_create(bytes);
@@ -35,7 +35,7 @@ impl Algorithm for Zstd {
                 let digested = Arc::new(Digested { compress, decompress });
                 Ok(Some(Arc::new(ZstdWithDictionary { digested })))
             }
-            _ => Err(unsupported("dictionary", "libzstd refuses it")),
+            _ => Err(OpenError::unsupported("dictionary", "libzstd refuses it")),
         }
     }
 
@@ -140,7 +140,7 @@ fn level(params: &Params) -> Result<i32, OpenError> {
         Ok(level)
     } else {
         let why = format!("libzstd has levels {} to {}", min_c_level(), max_c_level());
-        Err(unsupported("level", &why))
+        Err(OpenError::unsupported("level", why))
     }
 }
 
@@ -149,12 +149,8 @@ fn window_log(params: &Params) -> Result<Option<u32>, OpenError> {
     if bytes.is_power_of_two() && WINDOW_LOG.contains(&bytes.ilog2()) {
         Ok(Some(bytes.ilog2()))
     } else {
-        Err(unsupported("window_bytes", "a power of two from 1 KiB to 128 MiB"))
+        Err(OpenError::unsupported("window_bytes", "a power of two from 1 KiB to 128 MiB"))
     }
-}
-
-fn unsupported(param: &str, why: &str) -> OpenError {
-    OpenError::Unsupported { param: param.into(), why: why.into() }
 }
 
 fn is_too_small(code: ErrorCode) -> bool {

@@ -1,6 +1,6 @@
 //! `acomp list`: the analogue of /proc/crypto.
 
-use acomp::{Kind, Registry, Verdict};
+use acomp::{AlgRef, Kind, Registry, Verdict};
 use anyhow::Result;
 
 use crate::output::{Rows, row};
@@ -8,6 +8,9 @@ use crate::output::{Rows, row};
 pub(crate) fn run() -> Result<Rows> {
     let registry = Registry::global();
     registry.self_test_all();
+    let failed = |alg: &AlgRef| matches!(alg.verdict(), Verdict::Failed(_));
+    let failed: Vec<_> =
+        registry.iter().filter(failed).map(|alg| alg.info().driver.to_string()).collect();
     let rows = registry.iter().map(|alg| {
         let info = alg.info();
         row! {
@@ -27,5 +30,6 @@ pub(crate) fn run() -> Result<Rows> {
             origin: alg.origin(),
         }
     });
-    Ok(Rows::new(rows.collect()))
+    let failure = (!failed.is_empty()).then(|| format!("failed: {}", failed.join(", ")));
+    Ok(Rows { rows: rows.collect(), failure })
 }

@@ -65,6 +65,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("acomp: {message}");
+    output::complain(message);
     ExitCode::FAILURE
 }

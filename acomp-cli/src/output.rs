@@ -1,6 +1,6 @@
 //! What a command answers: rows, printed as a table or as JSON.
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
@@ -65,6 +65,17 @@ impl Rows {
         }
         text
     }
+}
+
+/// Says something on stderr, to whoever still reads it.
+pub(crate) fn complain(message: &str) {
+    let _ = writeln!(stderr(), "acomp: {message}");
+}
+
+/// The middle one.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Rounds for people and for diffs: measurements are not that exact.

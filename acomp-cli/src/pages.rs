@@ -8,8 +8,12 @@ use acomp::zswap::{PAGE_BYTES, Page};
 use acomp_testmgr::Content;
 use anyhow::{Context, Result, ensure};
 
+use crate::output::complain;
+use crate::progress::Progress;
+
 /// Reads raw pages; a file whose length is no multiple of a page is padded with zeros, and said so.
 pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Page>> {
+    let progress = Progress::new("read", files.len());
     let mut pages = Vec::new();
     for file in files {
         let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -20,8 +24,10 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Page>> {
             page[..tail.len()].copy_from_slice(tail);
             pages.push(page);
             let padding_bytes = PAGE_BYTES - tail.len();
-            eprintln!("acomp: {}: last page padded with {padding_bytes} zeros", file.display());
+            let file = file.display();
+            complain(&format!("{file}: last page padded with {padding_bytes} zeros"));
         }
+        progress.step(1);
     }
     ensure!(!pages.is_empty(), "no pages: every file is empty");
     Ok(pages)

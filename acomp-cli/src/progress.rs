@@ -30,8 +30,8 @@ impl Progress {
         Self { bar, _done }
     }
 
-    pub(crate) fn step(&self) {
-        self.bar.inc(1);
+    pub(crate) fn step(&self, steps: usize) {
+        self.bar.inc(steps as u64);
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::Barrier;
+use std::sync::RwLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use acomp::Registry;
 use acomp::zswap::{Counters, FOLIO_PAGES_MAX, Load, Owner, PAGE_BYTES, Page, Pool, Slot};
 use anyhow::{Context, Result};
 
-use crate::output::{Row, Rows, rounded, row};
+use crate::output::{Row, Rows, median, rounded, row};
 use crate::pages;
 use crate::progress::Progress;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<Rows> {
         repeat: args.repeat.into(),
     };
     let progress = Progress::new("swap", job.repeat);
-    let report = job.run(&pages, || progress.step())?;
+    let report = job.run(&pages, || progress.step(1))?;
     drop(progress);
     Ok(Rows { rows: vec![report.row()], failure: failure_of(report.mismatches) })
 }
@@ -88,8 +88,8 @@ impl Job<'_> {
             driver: pool.acomp().driver().into(),
             batch_size: pool.acomp().batch_size().get(),
             pages: pages.len(),
-            store_time: median(store_times),
-            load_time: median(load_times),
+            store_s: median(store_times),
+            load_s: median(load_times),
             held,
             counters: pool.counters(),
             mismatches,
@@ -119,24 +119,28 @@ impl Job<'_> {
 }
 
 /// Works on the parts at the same time, each on a thread of its own and with the number of its
-/// first page, and returns the time from the first start to the last end.
+/// first page, and returns the seconds from the first start to the last end.
 fn timed<P: Send>(
     part_pages: usize,
     parts: impl ExactSizeIterator<Item = P>,
     work: impl Fn(usize, P) -> Result<()> + Sync,
-) -> Result<Duration> {
-    let ready = &Barrier::new(parts.len());
+) -> Result<f64> {
+    // Closed until every thread is there; opens also when one cannot be had.
+    let gate = &RwLock::new(());
     let work = &work;
     let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
+        let closed = gate.write();
         let spawn = |(i, part)| {
-            scope.spawn(move || {
-                ready.wait();
+            let run = move || {
+                drop(gate.read());
                 let started = Instant::now();
                 work(i * part_pages, part).map(|()| (started, Instant::now()))
-            })
+            };
+            thread::Builder::new().spawn_scoped(scope, run).context("cannot start a thread")
         };
-        let threads: Vec<_> = parts.enumerate().map(spawn).collect();
-        let joined = threads.into_iter().map(|thread| match thread.join() {
+        let threads: Result<Vec<_>> = parts.enumerate().map(spawn).collect();
+        drop(closed);
+        let joined = threads?.into_iter().map(|thread| match thread.join() {
             Ok(span) => span,
             Err(panic) => resume_unwind(panic),
         });
@@ -144,7 +148,8 @@ fn timed<P: Send>(
     })?;
     let first = spans.iter().map(|span| span.0).min();
     let last = spans.iter().map(|span| span.1).max();
-    first.zip(last).map(|(first, last)| last - first).context("no pages")
+    let time = first.zip(last).map(|(first, last)| last - first).context("no pages")?;
+    Ok(time.as_secs_f64())
 }
 
 /// What became of a [`Job`].
@@ -158,8 +163,8 @@ pub(crate) struct Report {
     held: Counters,
     /// At the end.
     counters: Counters,
-    store_time: Duration,
-    load_time: Duration,
+    store_s: f64,
+    load_s: f64,
 }
 
 impl Report {
@@ -169,11 +174,11 @@ impl Report {
     }
 
     pub(crate) fn store_mb_s(&self) -> f64 {
-        self.mb_s(self.store_time)
+        self.mb_s(self.store_s)
     }
 
     pub(crate) fn load_mb_s(&self) -> f64 {
-        self.mb_s(self.load_time)
+        self.mb_s(self.load_s)
     }
 
     fn row(&self) -> Row {
@@ -188,27 +193,21 @@ impl Report {
             ratio: self.ratio(),
             store_mb_s: self.store_mb_s(),
             load_mb_s: self.load_mb_s(),
-            store_us_per_page: self.us_per_page(self.store_time),
-            load_us_per_page: self.us_per_page(self.load_time),
+            store_us_per_page: self.us_per_page(self.store_s),
+            load_us_per_page: self.us_per_page(self.load_s),
             mismatches: self.mismatches,
-            counters: self.counters.table().map(|(name, n)| (name.into(), n.into()))
-                .into_iter().collect::<Row>(),
+            counters: self.counters.table().map(|(name, n)| (name.into(), n.into())).collect::<Row>(),
         }
     }
 
     /// In 10^6 bytes of pages per second.
-    fn mb_s(&self, time: Duration) -> f64 {
-        rounded((self.pages * PAGE_BYTES) as f64 / time.as_secs_f64() / 1e6)
+    fn mb_s(&self, seconds: f64) -> f64 {
+        rounded((self.pages * PAGE_BYTES) as f64 / seconds / 1e6)
     }
 
-    fn us_per_page(&self, time: Duration) -> f64 {
-        rounded(time.as_secs_f64() * 1e6 / self.pages as f64)
+    fn us_per_page(&self, seconds: f64) -> f64 {
+        rounded(seconds * 1e6 / self.pages as f64)
     }
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// Parses the size of a folio.

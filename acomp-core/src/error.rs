@@ -55,7 +55,7 @@ pub enum Error {
 
 impl Error {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: &[Self] = &[
         Self::Busy,
         Self::Cancelled,
         Self::Corrupt,
@@ -159,14 +159,62 @@ pub enum OpenError {
         /// The driver that panicked.
         driver: Box<str>,
     },
-    /// The device behind the driver is absent or refused; the source says why.
-    #[error("device cannot be used")]
-    Device(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The registration and the driver do not tell the same names: a defect of the driver.
+    #[error("driver `{driver}` calls itself `{name}`, `{says}`")]
+    Misnamed {
+        /// The driver name of the registration.
+        driver: Box<str>,
+        /// The generic name that the driver tells.
+        name: Box<str>,
+        /// The driver name that the driver tells.
+        says: Box<str>,
+    },
+    /// The driver came back to itself while it was made, tested, prepared or opened.
+    #[error("driver `{driver}` needs itself to be made, tested or opened")]
+    Recursive {
+        /// The driver.
+        driver: Box<str>,
+    },
+    /// The device behind the driver is absent or refused.
+    #[error("device cannot be used: {0}")]
+    Device(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl OpenError {
-    pub(crate) fn invalid_param(param: &str, why: impl Into<Box<str>>) -> Self {
+    /// For authors: this value makes no sense to any driver of the name.
+    #[must_use]
+    pub fn invalid_param(param: &str, why: impl Into<Box<str>>) -> Self {
         Self::InvalidParam { param: param.into(), why: why.into(), at: None }
+    }
+
+    /// For authors: this driver does not take this parameter or value; `why` says what it takes.
+    #[must_use]
+    pub fn unsupported(param: &str, why: impl Into<Box<str>>) -> Self {
+        Self::Unsupported { param: param.into(), why: why.into() }
+    }
+
+    /// What to answer when every candidate of a name refused: the parameter that none takes; else
+    /// the only candidate's own reason, or every reason.
+    pub(crate) fn all_refused(name: &str, mut refused: Vec<(Box<str>, Self)>) -> Self {
+        let unsupported = refused.iter().filter_map(|(driver, why)| match why {
+            Self::Unsupported { param, why } => Some((&**param, format!("{driver}: {why}"))),
+            _ => None,
+        });
+        let (params, whys): (Vec<_>, Vec<_>) = unsupported.unzip();
+        if params.len() == refused.len()
+            && let [first, others @ ..] = &*params
+            && others.iter().all(|param| param == first)
+        {
+            let why = format!("no driver takes it ({})", whys.join("; "));
+            return Self::invalid_param(first, why);
+        }
+        match (refused.len(), refused.pop()) {
+            (1, Some((_, why))) => why,
+            (_, last) => {
+                refused.extend(last);
+                Self::NoneUsable { name: name.into(), refused: refused.into() }
+            }
+        }
     }
 }
 

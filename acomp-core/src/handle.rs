@@ -2,6 +2,7 @@
 //! and hot side.
 
 use std::cell::Cell;
+use std::collections::TryReserveError;
 use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroUsize;
@@ -83,7 +84,7 @@ impl Acomp {
                 Err(why) => refused.push((driver, why)),
             }
         }
-        Err(all_refused(name, refused))
+        Err(OpenError::all_refused(name, refused))
     }
 
     /// Allocates this driver, tested if this is its first use.
@@ -97,9 +98,11 @@ impl Acomp {
             return Err(OpenError::SelfTest { driver: alg.info().driver.as_ref().into(), case });
         }
         let made = alg.algorithm()?;
+        let inside = alg.enter()?;
         let prepared = caught(|| made.prepare(&params)).unwrap_or_else(|| Err(alg.panicked()))?;
         let prepared = prepared.unwrap_or_else(|| Arc::clone(made));
-        let info = caught(|| prepared.info().clone()).ok_or_else(|| alg.panicked())?;
+        let info = alg.info_of(&*prepared)?;
+        drop(inside);
 
         let first = Mutex::new(open_session(&alg, &*prepared, &info, &params)?);
         let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -153,7 +156,8 @@ impl Acomp {
         open_session(alg, &**prepared, info, params)
     }
 
-    /// Compresses on a pooled session: [`Session::compress`] for callers without one.
+    /// Compresses on a pooled session: [`Session::compress`] for callers without one. At most as
+    /// many calls run at a time as there are CPUs.
     ///
     /// # Errors
     ///
@@ -192,7 +196,8 @@ impl Acomp {
                 return run(self.replaced_if_dead(&mut session));
             }
         }
-        let mut session = self.inner.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = self.place(home % places).unwrap_or(&self.inner.first);
+        let mut session = home.lock().unwrap_or_else(PoisonError::into_inner);
         run(self.replaced_if_dead(&mut session))
     }
 
@@ -240,6 +245,9 @@ pub struct Session {
 
 impl Session {
     /// Compresses all of `src` into `dst` and returns the length of the stream in bytes.
+    ///
+    /// There is no length of `dst` that suffices for every driver. Offer what a stream is worth to
+    /// you, and keep the source itself when it does not fit.
     ///
     /// # Errors
     ///
@@ -329,8 +337,8 @@ impl Session {
 
     /// Compresses the concatenation of `src` into `dst`, filled in order.
     ///
-    /// Several slices pass through a buffer of the session, which is allocated at the first such
-    /// call; nothing is then written to `dst` on failure. One slice on either side is passed on as
+    /// Several slices pass through a buffer of the session, which grows to what its calls need;
+    /// nothing is then written to `dst` on failure. One slice on either side is passed on as
     /// it is: this is then [`compress`](Self::compress).
     ///
     /// # Errors
@@ -479,14 +487,15 @@ impl Session {
         }
         let src_bytes = src.iter().fold(0usize, |sum, s| sum.saturating_add(s.len()));
         let dst_bytes = dst.iter().fold(0usize, |sum, d| sum.saturating_add(d.len()));
-        if src_bytes.max(dst_bytes) > self.bounce_bytes_max {
-            let outcome = Err(Error::Unsupported);
-            self.meter.count(direction, src_bytes, outcome);
-            return outcome;
-        }
         // Taken out, so that the session can be borrowed; put back below.
         let mut bounce = std::mem::take(&mut self.bounce);
-        bounce.gather(src, self.bounce_bytes_max);
+        let is_too_long = src_bytes.max(dst_bytes) > self.bounce_bytes_max;
+        if self.is_dead || is_too_long || bounce.reserve(src_bytes, dst_bytes).is_err() {
+            let why = if self.is_dead { Error::Panicked } else { Error::Unsupported };
+            self.meter.count(direction, src_bytes, Err(why));
+            return Err(why);
+        }
+        bounce.gather(src);
         let outcome =
             self.single(direction, &bounce.src[..src_bytes], &mut bounce.dst[..dst_bytes]);
         if let Ok(len) = outcome {
@@ -514,19 +523,23 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The linear buffers behind the vectored calls: empty until the first one.
+/// The linear buffers behind the vectored calls: as large as the largest call so far.
 #[derive(Default)]
 struct Bounce {
-    src: Box<[u8]>,
-    dst: Box<[u8]>,
+    src: Vec<u8>,
+    dst: Vec<u8>,
 }
 
 impl Bounce {
-    fn gather(&mut self, src: &[IoSlice<'_>], bytes_max: usize) {
-        if self.src.len() < bytes_max {
-            self.src = vec![0; bytes_max].into();
-            self.dst = vec![0; bytes_max].into();
+    fn reserve(&mut self, src_bytes: usize, dst_bytes: usize) -> Result<(), TryReserveError> {
+        for (buffer, bytes) in [(&mut self.src, src_bytes), (&mut self.dst, dst_bytes)] {
+            buffer.try_reserve_exact(bytes.saturating_sub(buffer.len()))?;
+            buffer.resize(bytes.max(buffer.len()), 0);
         }
+        Ok(())
+    }
+
+    fn gather(&mut self, src: &[IoSlice<'_>]) {
         let mut at = 0;
         for part in src {
             self.src[at..at + part.len()].copy_from_slice(part);
@@ -562,7 +575,9 @@ fn open_session(
     info: &AlgInfo,
     params: &Params,
 ) -> Result<Session, OpenError> {
+    let inside = alg.enter()?;
     let codec = caught(|| prepared.open(params)).unwrap_or_else(|| Err(alg.panicked()))?;
+    drop(inside);
     Ok(Session {
         codec,
         meter: Meter::new(alg.totals()),
@@ -571,29 +586,6 @@ fn open_session(
         is_dead: false,
         bounce: Bounce::default(),
     })
-}
-
-/// A parameter that no candidate takes; else the only candidate's own reason, or every reason.
-fn all_refused(name: &str, mut refused: Vec<(Box<str>, OpenError)>) -> OpenError {
-    let unsupported = refused.iter().filter_map(|(driver, why)| match why {
-        OpenError::Unsupported { param, why } => Some((&**param, format!("{driver}: {why}"))),
-        _ => None,
-    });
-    let (params, whys): (Vec<_>, Vec<_>) = unsupported.unzip();
-    if params.len() == refused.len()
-        && let [first, others @ ..] = &*params
-        && others.iter().all(|param| param == first)
-    {
-        let why = format!("no driver takes it ({})", whys.join("; "));
-        return OpenError::invalid_param(first, why);
-    }
-    match (refused.len(), refused.pop()) {
-        (1, Some((_, why))) => why,
-        (_, last) => {
-            refused.extend(last);
-            OpenError::NoneUsable { name: name.into(), refused: refused.into() }
-        }
-    }
 }
 
 /// A small number for each thread, so that threads start looking for a session in different places.

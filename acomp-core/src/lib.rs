@@ -34,7 +34,8 @@
 //!
 //! Nothing in the public API panics. A panic inside a driver is caught: its ops end as
 //! [`Error::Panicked`] and so does every later op of that session, until it is replaced. In a
-//! program built with `panic = "abort"` a panicking driver ends the process.
+//! program built with `panic = "abort"` a panicking driver ends the process. Only the `Drop` of an
+//! [`Algorithm`] itself is not contained: it runs where the last user lets go of it.
 
 mod alg;
 mod error;
@@ -59,5 +60,5 @@ pub use selftest::{SelfTestHook, Verdict};
 pub use stats::{Flow, Stats};
 pub use template::{TemplateArgs, TemplateRegistration};
 
-#[doc(hidden)]
+/// For `acomp_core::inventory::submit!`, by which drivers, self-tests and templates register.
 pub use inventory;

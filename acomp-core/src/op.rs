@@ -60,6 +60,13 @@ impl<'b> Op<'b> {
         self.direction
     }
 
+    /// What it reads.
+    #[inline]
+    #[must_use]
+    pub const fn src(&self) -> &'b [u8] {
+        self.src
+    }
+
     /// What became of it; `None` before its first run.
     #[inline]
     #[must_use]
@@ -97,11 +104,6 @@ impl<'b> Op<'b> {
 
     const fn noop() -> Self {
         Self::new(Direction::Compress, &[], &mut [])
-    }
-
-    #[inline]
-    pub(crate) const fn src(&self) -> &[u8] {
-        self.src
     }
 
     /// Whether it compresses more than a driver takes.
@@ -207,6 +209,18 @@ impl<'b, const N: usize> Chain<'b, N> {
             }
             None => Err(op),
         }
+    }
+
+    /// Number of ops.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no op.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The ops in order, to be run.

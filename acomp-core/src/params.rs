@@ -108,7 +108,8 @@ impl Params {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Unsupported`] with the first such parameter.
+    /// [`OpenError::Unsupported`] with the first such parameter; [`OpenError::InvalidParam`] when
+    /// [`with`](Self::with) set a parameter that has a method of its own.
     ///
     /// ```
     /// use acomp_core::Params;
@@ -123,19 +124,22 @@ impl Params {
             ("window_bytes", self.window_bytes.is_some()),
         ];
         let set = set.into_iter().filter_map(|(name, is_set)| is_set.then_some(name));
+        if let Some(name) = OWN_METHOD.iter().find(|name| self.named.contains_key(**name)) {
+            let why = format!("set it by `Params::with_{name}`");
+            return Err(OpenError::invalid_param(name, why));
+        }
         let mut all = set.chain(self.named.keys().map(|name| &**name));
         match all.find(|name| !known.contains(name)) {
             None => Ok(()),
-            Some(name) => Err(OpenError::Unsupported {
-                param: name.into(),
-                why: if known.is_empty() {
-                    "the driver takes no parameters".into()
-                } else {
-                    format!("the driver takes {}", known.join(", ")).into()
-                },
-            }),
+            Some(name) if known.is_empty() => {
+                Err(OpenError::unsupported(name, "the driver takes no parameters"))
+            }
+            Some(name) => {
+                Err(OpenError::unsupported(name, format!("the driver takes {}", known.join(", "))))
+            }
         }
     }
 }
 
+const OWN_METHOD: [&str; 4] = ["level", "dictionary", "window_bytes", "bounce_bytes_max"];
 const BOUNCE_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(64 << 10).unwrap();

@@ -1,5 +1,6 @@
 //! Which algorithms there are: collected through `inventory`, added at run time, found by name.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,7 +19,8 @@ pub struct Registration {
     /// The facts by which it is looked up, before it is made.
     pub info: &'static AlgInfo,
     /// Makes the driver: called once, at the first lookup that needs it, never before `main`. After
-    /// a failure (an absent device) the next lookup tries again. Must not look itself up.
+    /// a failure (an absent device) the next lookup tries again. It may look up other drivers, also
+    /// by its own generic name: it is then passed over itself.
     pub make: fn() -> Result<Arc<dyn Algorithm>, OpenError>,
     /// The module that registers it: `module_path!()`.
     pub origin: &'static str,
@@ -112,7 +114,8 @@ impl Registry {
     /// # Errors
     ///
     /// [`OpenError::NotFound`] with the known names; [`OpenError::Duplicate`] when two linked
-    /// drivers claim one name; [`OpenError::NoneUsable`] when none can be made.
+    /// drivers claim one name; the driver's own error, or [`OpenError::NoneUsable`], when none can
+    /// be made.
     pub fn candidates(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
         let mut made = Vec::new();
         let mut refused = Vec::new();
@@ -122,11 +125,7 @@ impl Registry {
                 Err(why) => refused.push((alg.info().driver.as_ref().into(), why)),
             }
         }
-        if made.is_empty() {
-            Err(OpenError::NoneUsable { name: name.into(), refused: refused.into() })
-        } else {
-            Ok(made)
-        }
+        if made.is_empty() { Err(OpenError::all_refused(name, refused)) } else { Ok(made) }
     }
 
     /// The driver of this name, or the best one of this generic name.
@@ -326,10 +325,14 @@ impl AlgRef {
     ///
     /// # Errors
     ///
-    /// Whatever [`Registration::make`] answers; [`OpenError::Panicked`] if it panics.
+    /// Whatever [`Registration::make`] answers; [`OpenError::Panicked`] if it panics,
+    /// [`OpenError::Misnamed`] if the driver tells other names than its registration,
+    /// [`OpenError::Recursive`] if `make` calls this.
     pub fn algorithm(&self) -> Result<&Arc<dyn Algorithm>, OpenError> {
-        let make = || caught(&self.entry.make).unwrap_or_else(|| Err(self.panicked()));
-        self.entry.made.get_or_try_init(make)
+        self.once(&self.entry.made, || {
+            let alg = caught(&self.entry.make).unwrap_or_else(|| Err(self.panicked()))?;
+            self.info_of(&*alg).map(|_| alg)
+        })
     }
 
     /// Tests it once, with every hook.
@@ -338,7 +341,7 @@ impl AlgRef {
     ///
     /// A failed test is a verdict, not an error. A driver that cannot be made or opened now (its
     /// device is absent) is not judged: errors as for [`algorithm`](Self::algorithm) and
-    /// [`Algorithm::open`].
+    /// [`Algorithm::open`]. One that cannot do without parameters stays untested.
     pub fn self_test(&self) -> Result<Verdict, OpenError> {
         let alg = self.algorithm()?;
         if self.entry.hooks.is_empty() {
@@ -349,12 +352,65 @@ impl AlgRef {
                 caught(|| (hook.run)(&**alg)).unwrap_or_else(|| Err("panic".into())).err()?;
             Some(format!("{case} ({})", hook.origin).into())
         };
-        let verdict = self.entry.verdict.get_or_try_init(|| {
-            caught(|| alg.open(&Params::new())).unwrap_or_else(|| Err(self.panicked()))?;
+        let verdict = self.once(&self.entry.verdict, || {
+            let opened = caught(|| alg.open(&Params::new()).map(drop));
+            opened.unwrap_or_else(|| Err(self.panicked()))?;
             let failed = self.entry.hooks.iter().find_map(failing_case);
-            Ok::<_, OpenError>(failed.map_or(Verdict::Passed, Verdict::Failed))
-        })?;
-        Ok(verdict.clone())
+            Ok(failed.map_or(Verdict::Passed, Verdict::Failed))
+        });
+        match verdict {
+            Ok(verdict) => Ok(verdict.clone()),
+            Err(OpenError::InvalidParam { .. } | OpenError::Unsupported { .. }) => {
+                Ok(Verdict::Untested)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// The facts that the driver tells, if its names are those of the registration.
+    pub(crate) fn info_of(&self, alg: &dyn Algorithm) -> Result<AlgInfo, OpenError> {
+        let told = caught(|| alg.info().clone()).ok_or_else(|| self.panicked())?;
+        let AlgInfo { name, driver, .. } = self.info();
+        if (&told.name, &told.driver) == (name, driver) {
+            return Ok(told);
+        }
+        Err(OpenError::Misnamed {
+            driver: driver.as_ref().into(),
+            name: told.name.as_ref().into(),
+            says: told.driver.as_ref().into(),
+        })
+    }
+
+    /// Marks that this thread now makes, tests, prepares or opens the driver. Driver code that comes
+    /// back here (a device's fallback, looked up by its own generic name) is refused, instead of
+    /// waiting for itself or recursing for ever, and so gets the next driver.
+    pub(crate) fn enter(&self) -> Result<Inside, OpenError> {
+        let entry = Arc::as_ptr(&self.entry).addr();
+        let is_first = INSIDE.try_with(|inside| {
+            let mut inside = inside.borrow_mut();
+            let is_first = !inside.contains(&entry);
+            inside.push(entry);
+            is_first
+        });
+        let inside = Inside; // Its drop also ends what is refused.
+        // A thread that is ending has no list any more, and nothing to fear.
+        if is_first.unwrap_or(true) {
+            return Ok(inside);
+        }
+        Err(OpenError::Recursive { driver: self.info().driver.as_ref().into() })
+    }
+
+    /// What is in the cell, put there now if need be.
+    fn once<'c, T>(
+        &self,
+        cell: &'c OnceCell<T>,
+        init: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<&'c T, OpenError> {
+        if let Some(value) = cell.get() {
+            return Ok(value);
+        }
+        let _inside = self.enter()?;
+        cell.get_or_try_init(init)
     }
 
     pub(crate) fn totals(&self) -> &Arc<Totals> {
@@ -374,7 +430,8 @@ impl AlgRef {
         let make = Box::new(make);
         let (made, verdict, totals) = Default::default();
         let hooks = Arc::clone(hooks);
-        Self { entry: Arc::new(Entry { info, origin, make, made, hooks, verdict, totals }) }
+        let entry = Entry { info, origin, make, made, hooks, verdict, totals };
+        Self { entry: Arc::new(entry) }
     }
 }
 
@@ -386,6 +443,20 @@ impl fmt::Debug for AlgRef {
             .field("verdict", &self.verdict())
             .finish_non_exhaustive()
     }
+}
+
+/// Ends what [`AlgRef::enter`] began. Guards are dropped in reverse order: they live on the stack.
+pub(crate) struct Inside;
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
+    }
+}
+
+thread_local! {
+    /// The entries whose driver code this thread is in.
+    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The kernel's rule: a driver name is nobody else's driver name or generic name. Two drivers of

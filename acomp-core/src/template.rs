@@ -54,6 +54,11 @@ impl TemplateArgs {
     pub fn value(&self, key: &str) -> Option<&str> {
         self.args.get(key).map(|value| &**value)
     }
+
+    /// Every key that the name gives, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.args.keys().map(|key| &**key)
+    }
 }
 
 impl FromIterator<(Box<str>, Box<str>)> for TemplateArgs {

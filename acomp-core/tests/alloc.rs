@@ -3,7 +3,7 @@
 mod toys;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 
 use acomp_core::{
@@ -264,3 +264,77 @@ fn verdicts(registry: &Registry) -> Vec<Verdict> {
 }
 
 const THREADS: usize = 8;
+
+/// As a device driver would that falls back to software by generic name.
+#[test]
+fn driver_that_opens_its_own_name_gets_the_next_one() {
+    static HOOK: SelfTestHook = SelfTestHook::new(
+        |alg| alg.open(&Params::new()).map(drop).map_err(|why| why.to_string().into()),
+        "hook",
+    );
+    let registry = Registry::with_self_tests([], [&HOOK]);
+    let inner = registry.clone();
+    let _next = registry.add(Toy::copying(NEXT)).unwrap();
+    let _best = registry
+        .add(Toy::new(BEST, move |params| {
+            let fallback = Acomp::alloc_in(&inner, "x", Params::new())?;
+            assert_eq!(fallback.driver(), "x-next");
+            Toy::copying(BEST).open(params)
+        }))
+        .unwrap();
+    let acomp = Acomp::alloc_in(&registry, "x-best", Params::new()).unwrap();
+    assert_eq!(acomp.alg().verdict(), Verdict::Passed);
+}
+
+#[test]
+fn driver_that_needs_itself_to_be_made_is_refused() {
+    static INFO: AlgInfo = BEST;
+    static ONCE: Registration = Registration::new(
+        &INFO,
+        || match REGISTRY.get().unwrap().find("x-best") {
+            Err(why @ OpenError::Recursive { .. }) => Err(why),
+            other => panic!("{other:?}"),
+        },
+        "once",
+    );
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    let registry = REGISTRY.get_or_init(|| Registry::from_entries([&ONCE]));
+    let error = registry.find("x-best").unwrap_err();
+    assert!(matches!(error, OpenError::Recursive { .. }), "{error}");
+}
+
+#[test]
+fn driver_that_tells_other_names_than_its_registration_is_refused() {
+    static INFO: AlgInfo = NEXT;
+    static ENTRY: Registration =
+        Registration::new(&INFO, || Ok(Toy::copying(AlgInfo::new("y", "y-next"))), "misnamed");
+    let error = Acomp::alloc_in(&Registry::from_entries([&ENTRY]), "x", Params::new()).unwrap_err();
+    assert!(matches!(error, OpenError::Misnamed { .. }), "{error}");
+    assert!(error.to_string().contains("`y`, `y-next`"), "{error}");
+}
+
+#[test]
+fn driver_that_needs_a_parameter_stays_untested_and_works_with_it() {
+    static HOOK: SelfTestHook = SelfTestHook::new(|_| Ok(()), "hook");
+    let registry = Registry::with_self_tests([], [&HOOK]);
+    let needy = Toy::new(NEXT, |params| match params.level() {
+        None => Err(OpenError::invalid_param("level", "give one")),
+        Some(_) => Toy::copying(NEXT).open(&Params::new()),
+    });
+    let _guard = registry.add(needy).unwrap();
+    let acomp = Acomp::alloc_in(&registry, "x", Params::new().with_level(1)).unwrap();
+    assert_eq!(acomp.alg().verdict(), Verdict::Untested);
+    assert!(Acomp::alloc_in(&registry, "x", Params::new()).is_err());
+}
+
+#[test]
+fn parameter_set_by_name_that_has_a_method_is_refused() {
+    let (registry, _guards) = registry_of([Toy::new(NEXT, |params| {
+        params.allow(&["level", "dictionary", "window_bytes"])?;
+        Toy::copying(NEXT).open(&Params::new())
+    })]);
+    for name in ["level", "dictionary", "window_bytes", "bounce_bytes_max"] {
+        let error = Acomp::alloc_in(&registry, "x", Params::new().with(name, "1")).unwrap_err();
+        assert!(error.to_string().contains(&format!("with_{name}")), "{error}");
+    }
+}

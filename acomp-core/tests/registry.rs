@@ -151,8 +151,7 @@ fn driver_that_could_not_be_made_is_tried_again() {
         if TRIES.fetch_add(1, Relaxed) == 0 { Err(absent()) } else { Ok(Toy::copying(info)) }
     })]);
     let error = registry.find("x").unwrap_err();
-    let OpenError::NoneUsable { refused, .. } = error else { panic!("{error}") };
-    assert!(matches!(&*refused, [(driver, OpenError::Device(_))] if &**driver == "x-rs"));
+    assert!(matches!(error, OpenError::Device(_)), "the only candidate's own error: {error}");
     assert!(registry.find("x").is_ok());
 }
 

@@ -51,8 +51,8 @@ fn each_kind_of_error_is_counted_apart_and_without_bytes() {
         }
     }
     let stats = session.stats();
-    for (i, error) in Error::ALL.into_iter().enumerate() {
-        assert_eq!(stats.decompress.failed(error), i as u64 + 1, "{error:?}");
+    for (i, error) in Error::ALL.iter().enumerate() {
+        assert_eq!(stats.decompress.failed(*error), i as u64 + 1, "{error:?}");
     }
     assert_eq!(totals(&stats.decompress).0, 0);
     assert_eq!((stats.decompress.bytes_in, stats.decompress.bytes_out), (0, 0));
@@ -155,7 +155,7 @@ fn halved(src: &[u8], dst: &mut [u8]) -> acomp_core::Outcome {
 
 /// Successes, their bytes in and out, and failures.
 fn totals(flow: &Flow) -> (u64, u64, u64, u64) {
-    let failed = Error::ALL.into_iter().map(|error| flow.failed(error)).sum();
+    let failed = Error::ALL.iter().map(|&error| flow.failed(error)).sum();
     (flow.ok, flow.bytes_in, flow.bytes_out, failed)
 }
 

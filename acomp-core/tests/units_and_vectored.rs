@@ -247,3 +247,18 @@ fn compressible(len: usize) -> Vec<u8> {
 }
 
 const SPLITS: u64 = 300;
+
+#[test]
+fn no_limit_and_more_bytes_than_memory_is_unsupported() {
+    let registry = Registry::from_entries([]);
+    let _guard = registry.add(Toy::copying(TOY)).unwrap();
+    let params = Params::new().with_bounce_bytes_max(NonZeroUsize::MAX);
+    let mut session = Acomp::alloc_in(&registry, "toy", params).unwrap().session().unwrap();
+    let piece = vec![0; 1 << 20];
+    // One MiB, 2^26 times.
+    let src = vec![IoSlice::new(&piece); 1 << 26];
+    let outcome = session.compress_vectored(&src, &mut [IoSliceMut::new(&mut [0; 8])]);
+    assert_eq!(outcome, Err(Error::Unsupported));
+    let two = [IoSlice::new(b"two "), IoSlice::new(b"pieces")];
+    assert_eq!(session.compress_vectored(&two, &mut [IoSliceMut::new(&mut [0; 10])]), Ok(10));
+}

@@ -37,7 +37,7 @@ pub enum Content {
 
 impl Content {
     /// Every class.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: &[Self] = &[
         Self::Zero,
         Self::SameFilled,
         Self::Text,

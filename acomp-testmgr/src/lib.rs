@@ -98,7 +98,7 @@ pub use content::Content;
 pub use report::{Failure, Report, Suite};
 pub use vectors::{Expected, Vector, VectorSet};
 
-use subject::{Driver, refusal};
+use subject::Driver;
 use trial::{Trial, caught};
 
 /// Tests one driver, without parameters. Deterministic: two runs have the same cases. A panic of
@@ -107,7 +107,7 @@ use trial::{Trial, caught};
 pub fn alg_test(alg: &dyn Algorithm, suite: Suite) -> Report {
     let mut report = Report::default();
     let opened = caught(|| {
-        let driver = Driver::prepare(alg, &Params::new()).map_err(|why| refusal(&why))?;
+        let driver = Driver::prepare(alg, &Params::new()).map_err(|why| why.to_string())?;
         drop(driver.open()?);
         Ok(driver)
     });
@@ -127,7 +127,7 @@ pub fn alg_test(alg: &dyn Algorithm, suite: Suite) -> Report {
     report
 }
 
-inventory::submit!(SelfTestHook::new(
+acomp_core::inventory::submit!(SelfTestHook::new(
     |alg| match alg_test(alg, Suite::Gate).failures.first() {
         None => Ok(()),
         Some(failure) => Err(failure.to_string().into()),

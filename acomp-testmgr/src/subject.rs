@@ -22,19 +22,13 @@ impl<'a> Driver<'a> {
     }
 
     pub(crate) fn open(&self) -> Result<Subject, String> {
-        self.open_with(&Params::new()).map_err(|why| refusal(&why))
+        self.open_with(&Params::new()).map_err(|why| why.to_string())
     }
 
     pub(crate) fn open_with(&self, params: &Params) -> Result<Subject, OpenError> {
         let codec = self.prepared.as_deref().unwrap_or(self.alg).open(params)?;
         Ok(Subject { codec })
     }
-}
-
-/// Why a driver cannot be opened, with what lies behind it.
-pub(crate) fn refusal(why: &OpenError) -> String {
-    let cause = std::error::Error::source(why);
-    cause.map_or_else(|| why.to_string(), |cause| format!("{why}: {cause}"))
 }
 
 /// An open codec. Whatever it is asked, it writes nothing outside of the destination, claims no

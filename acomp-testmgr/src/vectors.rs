@@ -1,6 +1,6 @@
 //! Streams that other implementations made, and what a decompressor must answer to them.
 
-/// Known streams of one format, submitted with `inventory::submit!`; every driver of the name is
+/// Known streams of one format, submitted with `acomp_core::inventory::submit!`; every driver of the name is
 /// held to every set of the name.
 ///
 /// ```
@@ -32,7 +32,7 @@ impl VectorSet {
     }
 }
 
-inventory::collect!(VectorSet);
+acomp_core::inventory::collect!(VectorSet);
 
 /// One stream, and what it is.
 #[derive(Clone, Copy, Debug)]
@@ -74,17 +74,17 @@ pub enum Expected {
 pub(crate) fn vectors_of(
     name: &str,
 ) -> impl Iterator<Item = (&'static str, &'static Vector)> + use<'_> {
-    inventory::iter::<VectorSet>
+    acomp_core::inventory::iter::<VectorSet>
         .into_iter()
         .filter(move |set| set.name == name)
         .flat_map(|set| set.vectors.iter().map(|vector| (set.origin, vector)))
 }
 
-inventory::submit!(VectorSet::new("null", NULL, module_path!()));
-inventory::submit!(VectorSet::new("deflate", DEFLATE, module_path!()));
-inventory::submit!(VectorSet::new("lz4", LZ4, module_path!()));
-inventory::submit!(VectorSet::new("lz4hc", LZ4, module_path!()));
-inventory::submit!(VectorSet::new("zstd", ZSTD, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("null", NULL, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("deflate", DEFLATE, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("lz4", LZ4, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("lz4hc", LZ4, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("zstd", ZSTD, module_path!()));
 
 /// A file that `vectors/make.py` made.
 macro_rules! file {

@@ -9,7 +9,7 @@ use acomp_testmgr::Content;
 #[test]
 fn a_class_compresses_as_its_name_promises() {
     for content in Content::ALL {
-        let ratio = lz4_ratio(content);
+        let ratio = lz4_ratio(*content);
         let promised = match content {
             Content::Zero | Content::SameFilled => 0.0..0.02,
             Content::Repeating => 0.02..0.2,
@@ -24,7 +24,7 @@ fn a_class_compresses_as_its_name_promises() {
 
 #[test]
 fn seeds_make_different_pages_and_the_same_seed_the_same() {
-    for content in Content::ALL.into_iter().filter(|&content| content != Content::Zero) {
+    for content in Content::ALL.iter().filter(|content| **content != Content::Zero) {
         let [mut first, mut again, mut other] = [[0; 4096]; 3];
         content.fill(1, &mut first);
         content.fill(1, &mut again);

@@ -7,7 +7,7 @@ use acomp_testmgr::VectorSet;
 
 #[test]
 fn every_stream_file_is_a_vector() {
-    let vectors = inventory::iter::<VectorSet>.into_iter().flat_map(|set| set.vectors);
+    let vectors = acomp_core::inventory::iter::<VectorSet>.into_iter().flat_map(|set| set.vectors);
     let listed: BTreeSet<_> = vectors.map(|vector| vector.name.to_string()).collect();
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");

@@ -44,9 +44,8 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
     if full {
         steps.run("minimal versions", || minimal_versions(sh, target_dir))?;
         steps.run("fat LTO", || fat_lto(sh, target_dir))?;
-        steps.run("overhead", || {
-            Ok(cmd!(sh, "cargo run --release -p acomp-cli -- bench overhead --json").run()?)
-        })?;
+        steps.run("bench overhead", || bench(sh, "overhead", OVERHEAD_BARS))?;
+        steps.run("bench zswap", || bench(sh, "zswap", ZSWAP_BARS))?;
     }
     steps.summary();
     Ok(())
@@ -77,11 +76,13 @@ fn features(sh: &Shell, hack: &Utf8Path, workspace: &Metadata) -> Result<()> {
 
 /// The codecs said to be pure Rust work alone, and building them takes no C compiler.
 fn pure_rust(sh: &Shell) -> Result<()> {
-    let pure = ["-p", "acomp", "--no-default-features", "--features", "lz4,deflate"];
-    let tree = cmd!(sh, "cargo tree {pure...} --edges normal,build --prefix none").read()?;
+    let pure = ["--no-default-features", "--features", "lz4,deflate"];
+    let tree =
+        cmd!(sh, "cargo tree -p acomp {pure...} --edges normal,build --prefix none").read()?;
     let c_compilers = tree.lines().find(|line| line.starts_with("cc "));
-    ensure!(c_compilers.is_none(), "`cargo tree {}` names the crate cc", pure.join(" "));
-    cmd!(sh, "cargo test {pure...}").run()?;
+    ensure!(c_compilers.is_none(), "`cargo tree -p acomp {}` names the crate cc", pure.join(" "));
+    cmd!(sh, "cargo test -p acomp {pure...}").run()?;
+    cmd!(sh, "cargo test -p acomp-algs {pure...}").run()?;
     Ok(())
 }
 
@@ -112,6 +113,19 @@ fn fat_lto(sh: &Shell, target_dir: &Utf8Path) -> Result<()> {
     ensure!(!ordinary.is_empty(), "the ordinary build lists no driver");
     ensure!(optimised == ordinary, "fat LTO lists {optimised:?}, the ordinary build {ordinary:?}");
     println!("{}", Vec::from_iter(ordinary).join(" "));
+    Ok(())
+}
+
+/// The benchmark's rows stay within the bars.
+fn bench(sh: &Shell, name: &str, bars: &[(&str, f64)]) -> Result<()> {
+    let rows = cmd!(sh, "cargo run --release -p acomp-cli -- bench {name} --json").read()?;
+    println!("{rows}");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&rows)?;
+    for (row, (key, bar)) in rows.iter().flat_map(|row| bars.iter().map(move |bar| (row, bar))) {
+        let value = row.get(key).and_then(serde_json::Value::as_f64);
+        let value = value.with_context(|| format!("a row without {key}"))?;
+        ensure!(value <= *bar, "{key} is {value}, more than {bar}");
+    }
     Ok(())
 }
 
@@ -147,3 +161,13 @@ impl Steps {
         println!("{:>8.1} s  total", total.as_secs_f64());
     }
 }
+
+/// What is promised of the layers around a codec.
+const OVERHEAD_BARS: &[(&str, f64)] = &[
+    ("session_extra_ns", 5.0),
+    ("chain1_extra_ns", 8.0),
+    ("shared_handle_extra_ns", 45.0),
+    ("lz4_session_extra_ns", 100.0),
+    ("lz4_chain8_extra_ns", 100.0),
+];
+const ZSWAP_BARS: &[(&str, f64)] = &[("store_extra_us", 0.8), ("load_extra_us", 0.5)];

@@ -16,7 +16,7 @@ use clap::Parser;
 enum Verb {
     /// Runs every gate of a push; installs the tools it needs below the target directory.
     Ci {
-        /// Adds the slow gates: minimal versions, fat LTO, the overhead bench.
+        /// Adds the slow gates: minimal versions, fat LTO, the benchmarks' bars.
         #[arg(long)]
         full: bool,
         /// Leaves out `cargo test --workspace`, for a caller that has just run it.

@@ -41,9 +41,8 @@ pub(crate) struct Context {
 
 impl Contexts {
     pub(crate) fn new(acomp: Acomp) -> Result<Self, OpenError> {
-        let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let cpus: Box<[Cpu]> = (0..count).map(|_| Cpu::default()).collect();
-        let contexts = Self { acomp, first: current_cpu() % count, cpus };
+        let cpus: Box<[Cpu]> = (0..possible_cpus()).map(|_| Cpu::default()).collect();
+        let contexts = Self { acomp, first: current_cpu() % cpus.len(), cpus };
         contexts.context(contexts.first)?;
         Ok(contexts)
     }
@@ -79,33 +78,43 @@ impl Contexts {
     /// an allocation back here.
     #[cold]
     fn revived<'c>(&self, context: &'c Mutex<Context>) -> Option<MutexGuard<'c, Context>> {
-        let fresh = self.acomp.session().ok()?;
+        let mut surplus = self.acomp.session().ok()?;
         let mut guard = lock(context);
         if guard.session.is_dead() {
-            let dead = std::mem::replace(&mut guard.session, fresh);
-            drop(guard);
-            drop(dead);
-            guard = lock(context);
+            std::mem::swap(&mut guard.session, &mut surplus);
         }
-        Some(guard)
+        drop(guard);
+        drop(surplus);
+        Some(lock(context))
     }
 
     #[inline]
     fn context(&self, cpu: usize) -> Result<&Mutex<Context>, OpenError> {
-        let open = || {
-            let buffers = self.acomp.batch_size().get().min(SUB_BATCH);
-            Ok(Box::new(Mutex::new(Context {
-                session: self.acomp.session()?,
-                buffers: vec![[0; PAGE_BYTES]; buffers].into(),
-            })))
+        let cell = &self.cpus[cpu].context;
+        if let Some(context) = cell.get() {
+            return Ok(context);
+        }
+        // Two threads may both open one: better than one waiting for the other's driver.
+        let buffers = self.acomp.batch_size().get().min(SUB_BATCH);
+        let context = Context {
+            session: self.acomp.session()?,
+            buffers: vec![[0; PAGE_BYTES]; buffers].into(),
         };
-        Ok(&**self.cpus[cpu].context.get_or_try_init(open)?)
+        Ok(cell.get_or_init(|| Box::new(Mutex::new(context))))
     }
 
     #[inline]
     fn current(&self) -> usize {
         current_cpu() % self.cpus.len()
     }
+}
+
+/// CPU numbers that there can be, those of absent CPUs included.
+fn possible_cpus() -> usize {
+    let ranges = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = ranges.trim().rsplit(['-', ',']).next().and_then(|cpu| cpu.parse::<usize>().ok());
+    let fallback = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    last.map_or_else(fallback, |last| last + 1)
 }
 
 #[inline]

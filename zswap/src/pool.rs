@@ -182,8 +182,10 @@ impl Pool {
             *entry = word.map(Entry::SameFilled);
         }
         self.compress(pages, &mut prepared);
-        for (i, entry) in prepared.into_iter().flatten().enumerate() {
-            self.tree.insert(first.after(i), entry);
+        for (i, entry) in prepared.into_iter().enumerate() {
+            if let Some(entry) = entry {
+                self.tree.insert(first.after(i), entry);
+            }
         }
         zero_pages
     }
@@ -254,8 +256,10 @@ impl Pool {
             self.decompress(first.after(i * SUB_BATCH), pages, entries)?;
         }
         if how == Load::Exclusive {
-            for (i, entry) in entries.iter().flatten().enumerate() {
-                self.tree.remove_same(first.after(i), entry);
+            for (i, entry) in entries.iter().enumerate() {
+                if let Some(entry) = entry {
+                    self.tree.remove_same(first.after(i), entry);
+                }
             }
         }
         let events = &self.contexts.cpu().events;

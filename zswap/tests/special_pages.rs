@@ -116,7 +116,7 @@ fn counters_have_the_kernels_names_and_the_values_of_the_fields() {
     counters.reject_compress_fail = 10;
     counters.decompress_fail = 11;
     assert_eq!(
-        counters.table(),
+        counters.table().collect::<Vec<_>>(),
         [
             ("stored_pages", 1),
             ("stored_incompressible_pages", 2),
@@ -191,5 +191,5 @@ fn almost_filled() -> Page {
 }
 
 fn non_zero(counters: &Counters) -> Vec<(&'static str, u64)> {
-    counters.table().into_iter().filter(|(_, value)| *value != 0).collect()
+    counters.table().filter(|(_, value)| *value != 0).collect()
 }

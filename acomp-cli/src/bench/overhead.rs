@@ -44,13 +44,18 @@ fn null_calls() -> Result<Row> {
         "overhead",
         [&mut raw, &mut by_session, &mut by_chain, &mut by_chain8, &mut by_handle],
     )?;
-    let ns = |i: usize| rounded(median(&rounds, |round| round[i] / (INPUTS * PASSES) as f64));
+    let calls = (INPUTS * PASSES) as f64;
+    let ns = |i: usize| rounded(median(&rounds, |round| round[i] / calls));
+    let extra_ns = |i: usize| rounded(median(&rounds, |round| (round[i] - round[0]) / calls));
     Ok(row! {
         raw_ns: ns(0),
         session_ns: ns(1),
+        session_extra_ns: extra_ns(1),
         chain1_ns: ns(2),
+        chain1_extra_ns: extra_ns(2),
         chain8_built_ns: ns(3),
         shared_handle_ns: ns(4),
+        shared_handle_extra_ns: extra_ns(4),
     })
 }
 
@@ -73,11 +78,16 @@ fn lz4_pages() -> Result<Row> {
     let mut by_session = || each(&pages, 1, |page| session.compress(page, black_box(&mut dst)));
     let mut by_chain8 = || each8(&pages, 1, &mut chained, &mut dsts);
     let rounds = interleaved("lz4", [&mut direct, &mut by_session, &mut by_chain8])?;
-    let ns = |i: usize| rounded(median(&rounds, |round| round[i] / pages.len() as f64));
+    let calls = pages.len() as f64;
+    let ns = |i: usize| rounded(median(&rounds, |round| round[i] / calls));
+    let extra_ns =
+        |i: usize, over: usize| rounded(median(&rounds, |round| (round[i] - round[over]) / calls));
     Ok(row! {
         lz4_direct_ns: ns(0),
         lz4_session_ns: ns(1),
+        lz4_session_extra_ns: extra_ns(1, 0),
         lz4_chain8_ns: ns(2),
+        lz4_chain8_extra_ns: extra_ns(2, 1),
     })
 }
 

@@ -24,16 +24,14 @@ pub(crate) fn interleaved<const N: usize>(
         if round > 0 {
             rounds.push(times_ns);
         }
-        progress.step();
+        progress.step(1);
     }
     Ok(rounds)
 }
 
 /// The median over the rounds of what `of` makes of each.
 pub(crate) fn median<const N: usize>(rounds: &[[f64; N]], of: impl Fn(&[f64; N]) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+    crate::output::median(rounds.iter().map(of).collect())
 }
 
 const ROUNDS: usize = 21;

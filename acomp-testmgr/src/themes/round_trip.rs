@@ -8,9 +8,9 @@ use crate::trial::{Input, Trial};
 pub(crate) fn run(trial: &mut Trial<'_>) {
     let large: &[Content] = match trial.suite {
         Suite::Gate => &[Content::Text],
-        Suite::Full => &Content::ALL,
+        Suite::Full => Content::ALL,
     };
-    for input in trial.inputs(&Content::ALL, &SIZES).chain(trial.inputs(large, &[65536])) {
+    for input in trial.inputs(Content::ALL, &SIZES).chain(trial.inputs(large, &[65536])) {
         round_trip(trial, &input);
     }
     let longest = trial.driver.info().src_bytes_max.map_or(usize::MAX, Into::into);

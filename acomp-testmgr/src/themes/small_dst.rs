@@ -9,7 +9,7 @@ use crate::subject::{Subject, describe};
 use crate::trial::{Input, Trial};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {
-    let full = trial.inputs(&Content::ALL, &[0, 1, 2, 15, 16, 17, 255, 4095, 4096, 4097]);
+    let full = trial.inputs(Content::ALL, &[0, 1, 2, 15, 16, 17, 255, 4095, 4096, 4097]);
     let large = trial.inputs(&[Content::Text, Content::Adversarial], &[65536]);
     let gate = trial.inputs(&[Content::Structured], &[16, 4096]);
     match trial.suite {

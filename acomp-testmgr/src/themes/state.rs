@@ -10,7 +10,7 @@ use crate::trial::{Input, Trial};
 pub(crate) fn run(trial: &mut Trial<'_>) {
     let inputs: Vec<_> = match trial.suite {
         Suite::Gate => trial.inputs(&[Content::Structured], &[4096]).collect(),
-        Suite::Full => trial.inputs(&Content::ALL, &[1, 100, 4096, 65536]).collect(),
+        Suite::Full => trial.inputs(Content::ALL, &[1, 100, 4096, 65536]).collect(),
     };
     let driver = trial.driver;
     for input in &inputs {

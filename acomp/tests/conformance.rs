@@ -1,0 +1,33 @@
+//! Every linked driver against the whole suite, one test each. Whatever features are chosen.
+
+use acomp::Registry;
+use acomp_testmgr::{Suite, alg_test};
+
+macro_rules! conformance {
+    ($($feature:literal $test:ident: $driver:literal,)*) => {
+        $(#[cfg(feature = $feature)]
+        #[test]
+        fn $test() {
+            let alg = Registry::global().find($driver).expect("linked");
+            let report = alg_test(&**alg.algorithm().expect("made"), Suite::Full);
+            println!("{}: {report}", $driver);
+            assert!(report.is_passed(), "{}: {report}", $driver);
+        })*
+
+        /// In the order of `acomp list`. A driver that is missing here is not tested.
+        #[test]
+        fn these_are_all_drivers() {
+            let linked = Registry::global().iter().map(|alg| alg.info().driver.to_string());
+            let tested: &[&str] = &[$(#[cfg(feature = $feature)] $driver),*];
+            assert_eq!(linked.collect::<Vec<_>>(), tested);
+        }
+    };
+}
+
+conformance! {
+    "deflate" deflate_flate2: "deflate-flate2",
+    "lz4" lz4_flex: "lz4-flex",
+    "lz4hc" lz4hc_liblz4: "lz4hc-liblz4",
+    "null" null_copy: "null-copy",
+    "zstd" zstd_libzstd: "zstd-libzstd",
+}
