@@ -182,6 +182,7 @@ impl Report {
     }
 
     fn row(&self) -> Row {
+        let counters = self.counters.table().map(|(name, n)| (name.into(), n.into()));
         row! {
             compressor: self.compressor,
             driver: self.driver,
@@ -196,7 +197,7 @@ impl Report {
             store_us_per_page: self.us_per_page(self.store_s),
             load_us_per_page: self.us_per_page(self.load_s),
             mismatches: self.mismatches,
-            counters: self.counters.table().map(|(name, n)| (name.into(), n.into())).collect::<Row>(),
+            counters: counters.collect::<Row>(),
         }
     }
 

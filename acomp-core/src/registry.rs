@@ -381,9 +381,9 @@ impl AlgRef {
         })
     }
 
-    /// Marks that this thread now makes, tests, prepares or opens the driver. Driver code that comes
-    /// back here (a device's fallback, looked up by its own generic name) is refused, instead of
-    /// waiting for itself or recursing for ever, and so gets the next driver.
+    /// Marks that this thread now makes, tests, prepares or opens the driver. Driver code that
+    /// comes back here (a device's fallback, looked up by its own generic name) is refused, instead
+    /// of waiting for itself or recursing for ever, and so gets the next driver.
     pub(crate) fn enter(&self) -> Result<Inside, OpenError> {
         let entry = Arc::as_ptr(&self.entry).addr();
         let is_first = INSIDE.try_with(|inside| {

@@ -1,7 +1,7 @@
 //! Streams that other implementations made, and what a decompressor must answer to them.
 
-/// Known streams of one format, submitted with `acomp_core::inventory::submit!`; every driver of the name is
-/// held to every set of the name.
+/// Known streams of one format, submitted with `acomp_core::inventory::submit!`; every driver of
+/// the name is held to every set of the name.
 ///
 /// ```
 /// use acomp_testmgr::{Vector, VectorSet};
