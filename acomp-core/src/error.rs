@@ -111,6 +111,16 @@ pub enum OpenError {
         /// Every generic and driver name in the registry, sorted.
         known: Box<[Box<str>]>,
     },
+    /// The name does not follow the grammar, or a template in it is not known.
+    #[error("`{name}` is no name: {why} (at offset {at})")]
+    InvalidName {
+        /// The whole name.
+        name: Box<str>,
+        /// Where it goes wrong.
+        at: usize,
+        /// What is wrong there.
+        why: Box<str>,
+    },
     /// A parameter is unknown to every candidate, or its value makes no sense to any.
     #[error("parameter `{param}`: {why}{}", position(*at))]
     InvalidParam {

@@ -63,28 +63,31 @@ impl Acomp {
         Self::alloc_in(Registry::global(), name, Params::new())
     }
 
-    /// Allocates the best usable driver of a generic name, or the driver of exactly this name.
+    /// Allocates the best usable driver of a generic name, or the driver of exactly this name, with
+    /// the parameters and within the templates that the name gives: `zstd(level=3)`,
+    /// `verify(lz4)`.
     ///
     /// Candidates are asked best first. One whose device is absent, whose self-test fails or that
     /// does not support a parameter is passed over; an exact driver name never falls through.
     ///
     /// # Errors
     ///
-    /// [`OpenError::NotFound`] with the known names, [`OpenError::InvalidParam`] for a parameter
-    /// that no candidate takes, the driver's own error when there is one candidate,
+    /// [`OpenError::NotFound`] with the known names, [`OpenError::InvalidName`],
+    /// [`OpenError::InvalidParam`] for a parameter that no candidate takes, or that the name and
+    /// `params` give differently, the driver's own error when there is one candidate,
     /// [`OpenError::NoneUsable`] with every reason when there are several.
-    #[expect(clippy::needless_pass_by_value, reason = "the transform owns its parameters")]
     pub fn alloc_in(registry: &Registry, name: &str, params: Params) -> Result<Self, OpenError> {
+        let resolved = registry.resolve(name, params)?;
         let mut refused = Vec::new();
-        for alg in registry.lookup(name)? {
-            let driver = alg.info().driver.as_ref().into();
-            match Self::open(alg, params.clone()) {
+        for alg in &resolved.candidates {
+            let opened = registry.instance(alg, &resolved);
+            match opened.and_then(|alg| Self::open(alg, resolved.params.clone())) {
                 Ok(acomp) => return Ok(acomp),
-                Err(why @ OpenError::InvalidParam { .. }) => return Err(why),
-                Err(why) => refused.push((driver, why)),
+                Err(why @ OpenError::InvalidParam { .. }) => return Err(resolved.located(why)),
+                Err(why) => refused.push((alg.info().driver.as_ref().into(), why)),
             }
         }
-        Err(OpenError::all_refused(name, refused))
+        Err(resolved.located(OpenError::all_refused(name, refused)))
     }
 
     /// Allocates this driver, tested if this is its first use.

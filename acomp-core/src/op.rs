@@ -295,6 +295,11 @@ impl<'a, 'b> Ops<'a, 'b> {
         Self { ops }
     }
 
+    /// For what wraps another driver: the ops, to be run by a session.
+    pub(crate) const fn as_mut_ops(&mut self) -> &mut [Op<'b>] {
+        self.ops
+    }
+
     /// Number of ops.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::error::OpenError;
+use crate::name::Value;
 
 /// Parameters of a transform, chosen when it is allocated and fixed for its life.
 ///
@@ -99,6 +100,42 @@ impl Params {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&str> {
         self.named.get(name).map(|value| &**value)
+    }
+
+    /// Adds the values that stand in a name. One that is already set must be equal.
+    pub(crate) fn with_values(mut self, values: &[Value<'_>]) -> Result<Self, OpenError> {
+        let before = self.clone();
+        for Value { key, value, at } in values {
+            let invalid = |why: &str| OpenError::InvalidParam {
+                param: (*key).into(),
+                why: why.into(),
+                at: Some(*at),
+            };
+            let number = |_| invalid("not a number it can be");
+            let is_kept = match *key {
+                "level" => {
+                    self.level = Some(value.parse().map_err(number)?);
+                    before.level.is_none_or(|level| self.level == Some(level))
+                }
+                "window_bytes" => {
+                    self.window_bytes = Some(value.parse().map_err(number)?);
+                    before.window_bytes.is_none_or(|bytes| self.window_bytes == Some(bytes))
+                }
+                "bounce_bytes_max" => {
+                    self.bounce_bytes_max = Some(value.parse().map_err(number)?);
+                    before.bounce_bytes_max.is_none_or(|max| self.bounce_bytes_max == Some(max))
+                }
+                "dictionary" => return Err(invalid("bytes cannot stand in a name")),
+                _ => {
+                    let old = self.named.insert((*key).into(), (*value).into());
+                    old.is_none_or(|old| &*old == *value)
+                }
+            };
+            if !is_kept {
+                return Err(invalid("the name and `Params` differ"));
+            }
+        }
+        Ok(self)
     }
 
     /// For authors: refuses every parameter that is set and not in `known`.

@@ -1,17 +1,20 @@
 //! Which algorithms there are: collected through `inventory`, added at run time, found by name.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use once_cell::sync::{Lazy, OnceCell};
 
 use crate::alg::{AlgInfo, Algorithm};
 use crate::error::{AddError, OpenError};
+use crate::name::{Name, Value};
 use crate::panics::caught;
 use crate::params::Params;
 use crate::selftest::{SelfTestHook, Verdict};
 use crate::stats::{Stats, Totals};
+use crate::template::{TemplateArgs, TemplateRegistration};
 
 /// A driver, submitted with `inventory::submit!` (see [`Algorithm`] for a whole example).
 #[non_exhaustive]
@@ -73,6 +76,9 @@ pub struct Registry {
 struct Shared {
     linked: Box<[AlgRef]>,
     added: RwLock<Vec<AlgRef>>,
+    templates: Box<[&'static TemplateRegistration]>,
+    /// The instances that somebody uses, by canonical name.
+    instances: Mutex<BTreeMap<Box<str>, Weak<Entry>>>,
     hooks: Hooks,
 }
 
@@ -83,45 +89,53 @@ impl Registry {
     #[must_use]
     pub fn global() -> &'static Self {
         static GLOBAL: Lazy<Registry> = Lazy::new(|| {
-            Registry::with_self_tests(
-                inventory::iter::<Registration>,
-                inventory::iter::<SelfTestHook>,
-            )
+            Registry::builder()
+                .entries(inventory::iter::<Registration>)
+                .self_tests(inventory::iter::<SelfTestHook>)
+                .templates(inventory::iter::<TemplateRegistration>)
+                .build()
         });
         &GLOBAL
     }
 
-    /// Only these drivers, and no self-test: for tests, and where `inventory` has no support.
+    /// Only these drivers, without self-test and templates: for tests, and where `inventory` has no
+    /// support.
     pub fn from_entries(entries: impl IntoIterator<Item = &'static Registration>) -> Self {
-        Self::with_self_tests(entries, [])
+        Self::builder().entries(entries).build()
     }
 
-    /// Only these drivers, gated by these self-tests.
-    pub fn with_self_tests(
-        entries: impl IntoIterator<Item = &'static Registration>,
-        hooks: impl IntoIterator<Item = &'static SelfTestHook>,
-    ) -> Self {
-        let hooks: Hooks = hooks.into_iter().collect();
-        let linked = entries
-            .into_iter()
-            .map(|reg| AlgRef::new(reg.info.clone(), reg.origin, reg.make, &hooks));
-        let shared = Shared { linked: linked.collect(), added: RwLock::default(), hooks };
-        Self { shared: Arc::new(shared) }
+    /// Starts to describe a registry that holds only what it is given.
+    ///
+    /// ```
+    /// use acomp_core::{Registry, TemplateRegistration, inventory};
+    /// let registry = Registry::builder().templates(inventory::iter::<TemplateRegistration>).build();
+    /// assert_eq!(registry.iter().count(), 0);
+    /// ```
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
     }
 
     /// The drivers that `name` stands for, best first. Drivers that cannot be made are left out.
     ///
     /// # Errors
     ///
-    /// [`OpenError::NotFound`] with the known names; [`OpenError::Duplicate`] when two linked
-    /// drivers claim one name; the driver's own error, or [`OpenError::NoneUsable`], when none can
-    /// be made.
+    /// [`OpenError::NotFound`] with the known names; [`OpenError::InvalidName`];
+    /// [`OpenError::InvalidParam`] when the name has parameters, which a driver alone cannot keep;
+    /// [`OpenError::Duplicate`] when two linked drivers claim one name; the driver's own error, or
+    /// [`OpenError::NoneUsable`], when none can be made.
     pub fn candidates(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
+        let resolved = self.resolve(name, Params::new())?;
+        if let Some(value) = resolved.values.first() {
+            let why = "a driver alone has no parameters: allocate a transform".into();
+            let param = value.key.into();
+            return Err(OpenError::InvalidParam { param, why, at: Some(value.at) });
+        }
         let mut made = Vec::new();
         let mut refused = Vec::new();
-        for alg in self.lookup(name)? {
-            match alg.algorithm() {
-                Ok(_) => made.push(alg),
+        for alg in &resolved.candidates {
+            match self.instance(alg, &resolved).and_then(|alg| alg.algorithm().map(|_| alg.clone()))
+            {
+                Ok(alg) => made.push(alg),
                 Err(why) => refused.push((alg.info().driver.as_ref().into(), why)),
             }
         }
@@ -187,9 +201,20 @@ impl Registry {
         Ok(AddGuard { registry: self.clone(), added })
     }
 
-    /// Every driver, sorted by generic name, then best first: a snapshot that holds no lock.
+    /// Every driver, sorted by generic name, then best first: a snapshot that holds no lock. The
+    /// instances of templates that are in use follow, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = AlgRef> + use<> {
-        self.snapshot().into_iter()
+        let instances = self.instances();
+        let in_use: Vec<_> = instances.values().filter_map(Weak::upgrade).collect();
+        drop(instances);
+        self.snapshot().into_iter().chain(in_use.into_iter().map(|entry| AlgRef { entry }))
+    }
+
+    /// Every template, sorted by name.
+    pub fn templates(&self) -> impl Iterator<Item = &'static TemplateRegistration> + use<> {
+        let mut templates = self.shared.templates.to_vec();
+        templates.sort_by_key(|template| (template.name, template.origin));
+        templates.into_iter()
     }
 
     /// Runs the self-test of every driver that can be made and was not tested yet.
@@ -200,8 +225,71 @@ impl Registry {
         }
     }
 
-    /// The drivers that `name` stands for, best first, not made.
-    pub(crate) fn lookup(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
+    /// Takes a name apart and finds what its parts stand for. `params` are those that do not stand
+    /// in the name.
+    pub(crate) fn resolve<'t>(
+        &self,
+        text: &'t str,
+        params: Params,
+    ) -> Result<Resolved<'t>, OpenError> {
+        let mut name = Name::parse(text)?;
+        let mut layers = Vec::new();
+        while let Some(inner) = name.inner.take() {
+            layers.push((self.template(text, &name)?, name.values));
+            name = *inner;
+        }
+        layers.reverse();
+        let params = params.with_values(&name.values)?;
+        Ok(Resolved { candidates: self.lookup(name.ident)?, layers, params, values: name.values })
+    }
+
+    /// This driver within the templates of the name. One instance serves all who use it.
+    pub(crate) fn instance(&self, alg: &AlgRef, name: &Resolved<'_>) -> Result<AlgRef, OpenError> {
+        name.layers.iter().try_fold(alg.clone(), |inner, (template, values)| {
+            let args = TemplateArgs::new(template.name, &inner, values);
+            if let Some(entry) = self.instances().get(args.driver()).and_then(Weak::upgrade) {
+                return Ok(AlgRef { entry });
+            }
+            let made = caught(|| (template.wrap)(inner, &args))
+                .unwrap_or_else(|| Err(OpenError::Panicked { driver: args.driver().into() }))?;
+            let info = caught(|| made.info().clone());
+            let info = info.ok_or_else(|| OpenError::Panicked { driver: args.driver().into() })?;
+            let make = move || Ok(Arc::clone(&made));
+            let instance = AlgRef::new(info, template.origin, make, &self.shared.hooks);
+            let mut instances = self.instances();
+            instances.retain(|_, entry| entry.strong_count() > 0);
+            instances.insert(args.driver().into(), Arc::downgrade(&instance.entry));
+            Ok(instance)
+        })
+    }
+
+    fn template(
+        &self,
+        text: &str,
+        name: &Name<'_>,
+    ) -> Result<&'static TemplateRegistration, OpenError> {
+        let mut found = self.templates().filter(|template| template.name == name.ident);
+        match (found.next(), found.next()) {
+            (Some(template), None) => Ok(template),
+            (Some(one), Some(other)) => Err(OpenError::Duplicate {
+                driver: name.ident.into(),
+                origins: [one.origin.into(), other.origin.into()],
+            }),
+            (None, _) => {
+                let known: Vec<_> = self.templates().map(|template| template.name).collect();
+                let why =
+                    format!("no template is named `{}`; known: {}", name.ident, known.join(", "));
+                Err(OpenError::InvalidName { name: text.into(), at: name.at, why: why.into() })
+            }
+        }
+    }
+
+    fn instances(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Weak<Entry>>> {
+        self.shared.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The drivers that this part of a name stands for, best first, not made.
+    fn lookup(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
         let all = self.snapshot();
         let with = |is: fn(&AlgInfo) -> &str| -> Vec<AlgRef> {
             all.iter().filter(|alg| is(alg.info()) == name).cloned().collect()
@@ -248,6 +336,72 @@ impl Registry {
             by_name.then_with(|| a.driver.cmp(&b.driver))
         });
         all
+    }
+}
+
+/// What the parts of a name stand for.
+pub(crate) struct Resolved<'t> {
+    /// Of the innermost part, best first.
+    pub(crate) candidates: Vec<AlgRef>,
+    /// Templates with their values, from the inside out.
+    layers: Vec<(&'static TemplateRegistration, Vec<Value<'t>>)>,
+    /// Those of the name included.
+    pub(crate) params: Params,
+    /// The parameters that stand in the name.
+    values: Vec<Value<'t>>,
+}
+
+impl Resolved<'_> {
+    /// Adds to an error where the parameter it is about stands in the name.
+    pub(crate) fn located(&self, mut error: OpenError) -> OpenError {
+        if let OpenError::InvalidParam { param, at: at @ None, .. } = &mut error {
+            *at = self.values.iter().find(|value| *value.key == **param).map(|value| value.at);
+        }
+        error
+    }
+}
+
+/// Describes a [`Registry`].
+#[derive(Debug, Default)]
+#[must_use = "nothing is built before `build`"]
+pub struct RegistryBuilder {
+    entries: Vec<&'static Registration>,
+    hooks: Vec<&'static SelfTestHook>,
+    templates: Vec<&'static TemplateRegistration>,
+}
+
+impl RegistryBuilder {
+    /// Adds drivers.
+    pub fn entries(mut self, entries: impl IntoIterator<Item = &'static Registration>) -> Self {
+        self.entries.extend(entries);
+        self
+    }
+
+    /// Adds self-tests, all of which a driver must pass before its first use.
+    pub fn self_tests(mut self, hooks: impl IntoIterator<Item = &'static SelfTestHook>) -> Self {
+        self.hooks.extend(hooks);
+        self
+    }
+
+    /// Adds templates.
+    pub fn templates(
+        mut self,
+        templates: impl IntoIterator<Item = &'static TemplateRegistration>,
+    ) -> Self {
+        self.templates.extend(templates);
+        self
+    }
+
+    /// Builds the registry. Two entries that claim one name are reported by whoever looks it up.
+    #[must_use]
+    pub fn build(self) -> Registry {
+        let hooks: Hooks = self.hooks.into();
+        let linked = self.entries.into_iter();
+        let linked = linked.map(|reg| AlgRef::new(reg.info.clone(), reg.origin, reg.make, &hooks));
+        let linked = linked.collect();
+        let (added, instances) = Default::default();
+        let templates = self.templates.into();
+        Registry { shared: Arc::new(Shared { linked, added, templates, instances, hooks }) }
     }
 }
 

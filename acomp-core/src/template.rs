@@ -1,19 +1,25 @@
 //! Templates: algorithms made from another algorithm by name, as in `verify(lz4)`.
 
+mod verify;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::alg::Algorithm;
+use crate::alg::{AlgInfo, Algorithm};
 use crate::error::OpenError;
+use crate::name::Value;
 use crate::registry::AlgRef;
 
 /// A template, submitted with `inventory::submit!`.
+///
+/// An instance has the generic name of what it wraps, and as driver name the name by which it is
+/// found: `verify(lz4-flex)`. It is never a candidate for a generic name.
 #[non_exhaustive]
 pub struct TemplateRegistration {
     /// What stands before the parenthesis.
     pub name: &'static str,
-    /// Makes an instance over `inner`.
+    /// Makes an instance over `inner`. It is opened with the parameters that `inner` is to have.
     pub wrap: fn(inner: AlgRef, args: &TemplateArgs) -> Result<Arc<dyn Algorithm>, OpenError>,
     /// The module that registers it: `module_path!()`.
     pub origin: &'static str,
@@ -42,27 +48,56 @@ impl fmt::Debug for TemplateRegistration {
 
 inventory::collect!(TemplateRegistration);
 
-/// The `key=value` arguments that stand in a template's name, as in `pcomp(lz4,workers=2)`.
+/// What an instance is made with: the `key=value` arguments that stand in its name, as in
+/// `pcomp(lz4,workers=2)`, and that name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateArgs {
-    args: BTreeMap<Box<str>, Box<str>>,
+    driver: Box<str>,
+    values: BTreeMap<Box<str>, (Box<str>, usize)>,
 }
 
 impl TemplateArgs {
+    /// The facts of an instance over `inner`, if it changes nothing but the driver's name.
+    #[must_use]
+    pub fn info_over(&self, inner: &AlgRef) -> AlgInfo {
+        let info = inner.info().clone();
+        let name = info.name.clone().into_owned();
+        info.with_names(name, self.driver.clone().into())
+    }
+
     /// The value of `key`, if the name gives one.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
-        self.args.get(key).map(|value| &**value)
+        self.values.get(key).map(|(value, _)| &**value)
     }
 
-    /// Every key that the name gives, sorted.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.args.keys().map(|key| &**key)
+    /// Refuses every argument that is not in `known`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InvalidParam`], which points at the argument.
+    pub fn allow(&self, known: &[&str]) -> Result<(), OpenError> {
+        match self.values.iter().find(|(key, _)| !known.contains(&&***key)) {
+            None => Ok(()),
+            Some((key, (_, at))) => Err(OpenError::InvalidParam {
+                param: key.clone(),
+                why: format!("the template takes {}", known.join(", ")).into(),
+                at: Some(*at),
+            }),
+        }
     }
-}
 
-impl FromIterator<(Box<str>, Box<str>)> for TemplateArgs {
-    fn from_iter<I: IntoIterator<Item = (Box<str>, Box<str>)>>(args: I) -> Self {
-        Self { args: args.into_iter().collect() }
+    pub(crate) fn new(template: &str, inner: &AlgRef, values: &[Value<'_>]) -> Self {
+        let entry = |v: &Value<'_>| (v.key.into(), (v.value.into(), v.at));
+        let values: BTreeMap<Box<str>, (Box<str>, usize)> = values.iter().map(entry).collect();
+        let arguments: String =
+            values.iter().map(|(key, (value, _))| format!(",{key}={value}")).collect();
+        let driver = format!("{template}({}{arguments})", inner.info().driver).into();
+        Self { driver, values }
+    }
+
+    /// The canonical name of the instance.
+    pub(crate) fn driver(&self) -> &str {
+        &self.driver
     }
 }

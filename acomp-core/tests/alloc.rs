@@ -155,7 +155,7 @@ fn driver_that_fails_its_self_test_is_refused_and_stays_visible() {
         |alg| if alg.info().driver == "x-best" { Err("empty page".into()) } else { Ok(()) },
         "hook",
     );
-    let registry = Registry::with_self_tests([], [&HOOK]);
+    let registry = Registry::builder().self_tests([&HOOK]).build();
     let _guards = [BEST, NEXT].map(|info| registry.add(Toy::copying(info)).unwrap());
     assert_eq!(verdicts(&registry), [Verdict::Untested, Verdict::Untested]);
 
@@ -177,7 +177,7 @@ fn self_test_runs_once_per_driver_and_only_when_it_is_used() {
         "hook",
     );
     let runs = || RUNS.each_ref().map(|n| n.load(Relaxed));
-    let registry = Registry::with_self_tests([], [&HOOK]);
+    let registry = Registry::builder().self_tests([&HOOK]).build();
     let _guards = [BEST, NEXT].map(|info| registry.add(Toy::copying(info)).unwrap());
     registry.find("x").unwrap();
     registry.candidates("x").unwrap();
@@ -204,7 +204,7 @@ fn every_hook_must_pass_and_the_first_failure_is_named() {
     static FAILS: SelfTestHook = SelfTestHook::new(|_| Err("a case".into()), "fails");
     static PANICS: SelfTestHook = SelfTestHook::new(|_| die(), "panics");
     let verdict = |hooks: &[&'static SelfTestHook]| {
-        let registry = Registry::with_self_tests([], hooks.iter().copied());
+        let registry = Registry::builder().self_tests(hooks.iter().copied()).build();
         let guard = registry.add(Toy::copying(BEST)).unwrap();
         registry.self_test_all();
         guard.alg().verdict()
@@ -227,7 +227,7 @@ fn driver_that_cannot_be_made_stays_untested() {
     static HOOK: SelfTestHook = SelfTestHook::new(|_| Ok(()), "hook");
     static INFO: AlgInfo = BEST;
     static ABSENT: Registration = Registration::new(&INFO, || Err(absent()), "absent");
-    let registry = Registry::with_self_tests([&ABSENT], [&HOOK]);
+    let registry = Registry::builder().entries([&ABSENT]).self_tests([&HOOK]).build();
     let _next = registry.add(Toy::copying(NEXT)).unwrap();
     registry.self_test_all();
     assert_eq!(verdicts(&registry), [Verdict::Untested, Verdict::Passed]);
@@ -272,7 +272,7 @@ fn driver_that_opens_its_own_name_gets_the_next_one() {
         |alg| alg.open(&Params::new()).map(drop).map_err(|why| why.to_string().into()),
         "hook",
     );
-    let registry = Registry::with_self_tests([], [&HOOK]);
+    let registry = Registry::builder().self_tests([&HOOK]).build();
     let inner = registry.clone();
     let _next = registry.add(Toy::copying(NEXT)).unwrap();
     let _best = registry
@@ -316,7 +316,7 @@ fn driver_that_tells_other_names_than_its_registration_is_refused() {
 #[test]
 fn driver_that_needs_a_parameter_stays_untested_and_works_with_it() {
     static HOOK: SelfTestHook = SelfTestHook::new(|_| Ok(()), "hook");
-    let registry = Registry::with_self_tests([], [&HOOK]);
+    let registry = Registry::builder().self_tests([&HOOK]).build();
     let needy = Toy::new(NEXT, |params| match params.level() {
         None => Err(OpenError::invalid_param("level", "give one")),
         Some(_) => Toy::copying(NEXT).open(&Params::new()),

@@ -31,3 +31,12 @@ conformance! {
     "null" null_copy: "null-copy",
     "zstd" zstd_libzstd: "zstd-libzstd",
 }
+
+#[cfg(feature = "lz4")]
+#[test]
+fn verify_lz4() {
+    // Held: an instance lives as long as somebody uses it.
+    let alg = Registry::global().find("verify(lz4)").expect("the template is built in");
+    let report = alg_test(&**alg.algorithm().expect("made"), Suite::Full);
+    assert!(report.is_passed(), "{report}");
+}

@@ -85,3 +85,13 @@ fn bad_arguments_and_files_are_named() {
         assert!(!stderr(&output).contains("panicked"), "{args:?}: {}", stderr(&output));
     }
 }
+
+#[test]
+fn a_compressor_may_be_a_template_with_parameters() {
+    let dir = TempDir::new().unwrap();
+    let file = page_file(&dir);
+    let compressor = "verify(zstd(level=1))";
+    let rows = rows(&["swap", "--compressor", compressor, "--pages", path(&file)]);
+    assert_eq!((&rows[0]["compressor"], &rows[0]["mismatches"]), (&"zstd".into(), &0.into()));
+    assert_eq!(rows[0]["driver"], "verify(zstd-libzstd)");
+}
