@@ -108,7 +108,8 @@ impl Registry {
     ///
     /// ```
     /// use acomp_core::{Registry, TemplateRegistration, inventory};
-    /// let registry = Registry::builder().templates(inventory::iter::<TemplateRegistration>).build();
+    /// let templates = inventory::iter::<TemplateRegistration>;
+    /// let registry = Registry::builder().templates(templates).build();
     /// assert_eq!(registry.iter().count(), 0);
     /// ```
     pub fn builder() -> RegistryBuilder {
@@ -232,6 +233,9 @@ impl Registry {
         text: &'t str,
         params: Params,
     ) -> Result<Resolved<'t>, OpenError> {
+        if text.is_empty() {
+            return Err(self.not_found(text)); // Tells whoever forgot a name which there are.
+        }
         let mut name = Name::parse(text)?;
         let mut layers = Vec::new();
         while let Some(inner) = name.inner.take() {
