@@ -8,7 +8,14 @@ use crate::pages;
 use crate::progress::Progress;
 use crate::swap::{Job, Report, failure_of};
 
-pub(crate) fn run() -> Result<Rows> {
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Also show what each driver counted.
+    #[arg(long)]
+    stats: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Rows> {
     let pages = pages::generated(PAGES_OF_EACH_CLASS);
     let drivers: Vec<_> = Registry::global().iter().collect();
     let progress = Progress::new("demo", drivers.len() * REPEAT);
@@ -25,7 +32,14 @@ pub(crate) fn run() -> Result<Rows> {
     drop(progress);
     let mismatches = failure_of(reports.iter().map(|report| report.mismatches).sum());
     let failure = mismatches.or((!unusable.is_empty()).then(|| unusable.join("; ")));
-    Ok(Rows { rows: reports.iter().map(row_of).collect(), failure })
+    let rows = reports.iter().map(|report| {
+        let mut row = row_of(report);
+        if args.stats {
+            row.insert("stats".into(), report.stats.clone().into());
+        }
+        row
+    });
+    Ok(Rows { rows: rows.collect(), failure })
 }
 
 fn row_of(report: &Report) -> Row {

@@ -33,7 +33,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Generated pages through zswap with every compressor (the default).
-    Demo,
+    Demo(demo::Args),
     /// Every driver that is linked, and whether it passes its self-test.
     List,
     /// The whole conformance suite over drivers.
@@ -49,8 +49,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let rows = match cli.command.unwrap_or(Command::Demo) {
-        Command::Demo => demo::run(),
+    let rows = match cli.command.unwrap_or_else(|| Command::Demo(demo::Args::default())) {
+        Command::Demo(args) => demo::run(&args),
         Command::List => list::run(),
         Command::Selftest(args) => selftest::run(&args),
         Command::Swap(args) => swap::run(&args),

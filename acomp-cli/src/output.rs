@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write, stderr, stdout};
 
+use acomp::{AlgRef, Error};
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value};
@@ -57,10 +58,11 @@ impl Rows {
             }
         }
         let mut text = table.trim_fmt();
-        for (key, value) in self.rows.iter().flatten() {
-            if let Some(inner) = value.as_object() {
+        for row in &self.rows {
+            for (key, inner) in row.iter().filter_map(|(key, v)| Some((key, v.as_object()?))) {
+                let of = cell(row.get("driver"));
                 let pairs: Vec<_> = inner.iter().map(|(k, v)| format!("{k} {v}")).collect();
-                text += &format!("\n{key}: {}", pairs.join(", "));
+                text += &format!("\n{of} {key}: {}", pairs.join(", "));
             }
         }
         text
@@ -76,6 +78,24 @@ pub(crate) fn complain(message: &str) {
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// What all sessions of a driver did, past ones included. Errors that never happened are left out.
+pub(crate) fn stats_of(alg: &AlgRef) -> Row {
+    let stats = alg.stats();
+    let mut row = Row::new();
+    for (direction, flow) in [("compress", &stats.compress), ("decompress", &stats.decompress)] {
+        row.insert(format!("{direction}_ok"), flow.ok.into());
+        row.insert(format!("{direction}_bytes_in"), flow.bytes_in.into());
+        row.insert(format!("{direction}_bytes_out"), flow.bytes_out.into());
+        for error in Error::ALL.iter().filter(|error| flow.failed(**error) > 0) {
+            let key = format!("{direction}_failed_{}", error.name());
+            row.insert(key, flow.failed(*error).into());
+        }
+    }
+    row.insert("fallbacks".into(), stats.fallbacks.into());
+    row.insert("chains".into(), stats.chains.as_slice().into());
+    row
 }
 
 /// Rounds for people and for diffs: measurements are not that exact.

@@ -10,7 +10,7 @@ use acomp::Registry;
 use acomp::zswap::{Counters, FOLIO_PAGES_MAX, Load, Owner, PAGE_BYTES, Page, Pool, Slot};
 use anyhow::{Context, Result};
 
-use crate::output::{Row, Rows, median, rounded, row};
+use crate::output::{Row, Rows, median, rounded, row, stats_of};
 use crate::pages;
 use crate::progress::Progress;
 
@@ -92,6 +92,7 @@ impl Job<'_> {
             load_s: median(load_times),
             held,
             counters: pool.counters(),
+            stats: stats_of(pool.acomp().alg()),
             mismatches,
         })
     }
@@ -163,6 +164,7 @@ pub(crate) struct Report {
     held: Counters,
     /// At the end.
     counters: Counters,
+    pub(crate) stats: Row,
     store_s: f64,
     load_s: f64,
 }
@@ -198,6 +200,7 @@ impl Report {
             load_us_per_page: self.us_per_page(self.load_s),
             mismatches: self.mismatches,
             counters: counters.collect::<Row>(),
+            stats: self.stats,
         }
     }
 

@@ -69,6 +69,24 @@ impl Error {
         Self::VerifyFailed,
     ];
 
+    /// The kind as metrics and JSON name it, as in `dst_too_small`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Cancelled => "cancelled",
+            Self::Corrupt => "corrupt",
+            Self::DeviceLost => "device_lost",
+            Self::DstTooSmall => "dst_too_small",
+            Self::Overclaimed => "overclaimed",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed_out",
+            Self::Unanswered => "unanswered",
+            Self::Unsupported => "unsupported",
+            Self::VerifyFailed => "verify_failed",
+        }
+    }
+
     /// The nearest Linux `errno`, positive. Every kind has its own.
     #[must_use]
     pub const fn errno(self) -> i32 {

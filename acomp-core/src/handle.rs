@@ -13,6 +13,7 @@ use once_cell::sync::OnceCell;
 
 use crate::alg::{AlgInfo, Algorithm, Codec};
 use crate::error::{Error, Misuse, OpenError, Outcome};
+use crate::flags::AlgFlags;
 use crate::op::{Chain, Direction, ExecutedOn, MAX_BATCH, Op, Ops, RunSummary, bounded};
 use crate::panics::caught;
 use crate::params::Params;
@@ -141,6 +142,31 @@ impl Acomp {
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.inner.params
+    }
+
+    /// Whether an operation may wait for another thread, a lock or a device. A caller that must not
+    /// sleep asks this, not whether the driver is a device.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        !self.info().flags.contains(AlgFlags::NEVER_BLOCKS)
+    }
+
+    /// Whether an operation on an open session may allocate memory, for sources of up to a page.
+    #[must_use]
+    pub fn may_allocate(&self) -> bool {
+        !self.info().flags.contains(AlgFlags::NO_ALLOC_AFTER_OPEN)
+    }
+
+    /// Longest source of a compression in bytes; `None` = no limit.
+    #[must_use]
+    pub fn src_bytes_max(&self) -> Option<NonZeroUsize> {
+        self.info().src_bytes_max
+    }
+
+    /// NUMA node of the device, if it has one.
+    #[must_use]
+    pub fn numa_node(&self) -> Option<u32> {
+        self.info().numa_node
     }
 
     /// Upper bound of the ops that are useful in one chain; fixed for the transform's life.
@@ -432,6 +458,7 @@ impl Session {
         } else {
             self.call_without_longer(ops);
         }
+        self.meter.count_chain(ops.len());
         let mut summary = RunSummary::default();
         for op in ops {
             let outcome = match op.outcome() {
@@ -439,6 +466,9 @@ impl Session {
                 None => self.answer_for_driver(op),
             };
             self.meter.count(op.direction(), op.src().len(), outcome);
+            if op.executed_on() == Some(ExecutedOn::Fallback) {
+                self.meter.count_fallback();
+            }
             summary.count(outcome);
         }
         summary

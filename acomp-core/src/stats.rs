@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Error, Outcome};
-use crate::op::Direction;
+use crate::op::{Direction, MAX_BATCH};
 
 /// A copy of the statistics of a session or of a driver.
 ///
@@ -29,12 +29,22 @@ pub struct Stats {
     pub compress: Flow,
     /// Decompressions.
     pub decompress: Flow,
+    /// Chains by their length: how many had 1 op, 2, 3 to 4, 5 to 8, 9 to 16, 17 to 32, 33 to 64.
+    /// Single calls are no chains.
+    pub chains: [u64; CHAIN_LENGTHS],
+    /// Ops of chains that the driver's software fallback executed.
+    pub fallbacks: u64,
 }
+
+/// Buckets of [`Stats::chains`].
+const CHAIN_LENGTHS: usize = MAX_BATCH.ilog2() as usize + 1;
 
 impl Stats {
     fn add(&mut self, other: &Self) {
         self.compress.add(&other.compress);
         self.decompress.add(&other.decompress);
+        add_each(&mut self.chains, other.chains);
+        self.fallbacks += other.fallbacks;
     }
 }
 
@@ -62,9 +72,13 @@ impl Flow {
         self.ok += other.ok;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
-        for (sum, n) in self.failed.iter_mut().zip(other.failed) {
-            *sum += n;
-        }
+        add_each(&mut self.failed, other.failed);
+    }
+}
+
+fn add_each<const N: usize>(sums: &mut [u64; N], others: [u64; N]) {
+    for (sum, n) in sums.iter_mut().zip(others) {
+        *sum += n;
     }
 }
 
@@ -96,6 +110,21 @@ impl Meter {
             }
             Err(error) => add(&flow.failed[error as usize], 1),
         }
+    }
+
+    /// Counts a chain of 1 to `MAX_BATCH` ops.
+    #[inline]
+    pub(crate) fn count_chain(&self, ops: usize) {
+        // The number of bits that ops - 1 takes is the bucket.
+        let bucket = (usize::BITS - ops.wrapping_sub(1).leading_zeros()) as usize;
+        if let Some(chains) = self.counters.chains.get(bucket) {
+            add(chains, 1);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count_fallback(&self) {
+        add(&self.counters.fallbacks, 1);
     }
 
     pub(crate) fn read(&self) -> Stats {
@@ -144,11 +173,18 @@ impl Totals {
 struct Counters {
     compress: FlowCounters,
     decompress: FlowCounters,
+    chains: [AtomicU64; CHAIN_LENGTHS],
+    fallbacks: AtomicU64,
 }
 
 impl Counters {
     fn read(&self) -> Stats {
-        Stats { compress: self.compress.read(), decompress: self.decompress.read() }
+        Stats {
+            compress: self.compress.read(),
+            decompress: self.decompress.read(),
+            chains: self.chains.each_ref().map(|n| n.load(Relaxed)),
+            fallbacks: self.fallbacks.load(Relaxed),
+        }
     }
 }
 

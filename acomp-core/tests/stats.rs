@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use acomp_core::{Acomp, Chain, Error, Flow, Op, Params, Registry, Stats};
+use acomp_core::{Acomp, Chain, Error, ExecutedOn, Flow, Op, Params, Registry, Stats};
 
 use toys::{TOY, Toy, acomp_of, copy, die};
 
@@ -161,3 +161,32 @@ fn totals(flow: &Flow) -> (u64, u64, u64, u64) {
 
 const THREADS: usize = 8;
 const ROUNDS: usize = 100;
+
+#[test]
+fn chains_are_counted_by_length() {
+    let mut session = acomp_of(Toy::each(TOY, copy)).session().unwrap();
+    for len in [0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65, 130] {
+        let mut dsts = vec![[0; 1]; len];
+        let mut ops: Vec<_> = dsts.iter_mut().map(|dst| Op::compress(b"x", dst)).collect();
+        session.run(&mut ops);
+    }
+    assert_eq!(session.compress(b"x", &mut [0]), Ok(1));
+    // Longer ones are cut: 65 = 64 + 1, 130 = 64 + 64 + 2. Empty and single calls are none.
+    assert_eq!(session.stats().chains, [2, 2, 2, 2, 2, 2, 5]);
+}
+
+#[test]
+fn fallbacks_are_counted() {
+    let acomp = acomp_of(Toy::whole(TOY, |ops| {
+        for (i, op) in ops.iter_mut().enumerate() {
+            op.complete(Ok(0), if i % 3 == 0 { ExecutedOn::Fallback } else { ExecutedOn::Driver });
+        }
+    }));
+    let mut session = acomp.session().unwrap();
+    let mut dsts = [[0; 1]; 7];
+    let mut ops = dsts.each_mut().map(|dst| Op::compress(b"x", dst));
+    session.run(&mut ops);
+    assert_eq!(session.stats().fallbacks, 3);
+    drop(session);
+    assert_eq!(acomp.alg().stats().fallbacks, 3);
+}

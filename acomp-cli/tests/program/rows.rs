@@ -34,6 +34,15 @@ fn without_arguments_it_is_the_demo_and_every_page_comes_back() {
 }
 
 #[test]
+fn demo_shows_what_drivers_counted_if_asked() {
+    assert!(rows(&["demo"]).iter().all(|row| row["stats"].is_null()));
+    for row in rows(&["demo", "--stats"]) {
+        let stats = &row["stats"];
+        assert_eq!(stats["decompress_bytes_out"], stats["compress_bytes_in"], "{row}");
+    }
+}
+
+#[test]
 fn a_table_has_a_line_for_each_row() {
     let output = acomp(&["list"]);
     let text = String::from_utf8(output.stdout).unwrap();

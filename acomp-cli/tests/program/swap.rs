@@ -41,6 +41,12 @@ fn every_byte_comes_back_and_the_row_adds_up() {
         assert_eq!(counters["stored_pages"], 0);
         assert_eq!(counters["zswpout"], 3 * 122);
         assert_eq!((&counters["zswpin"], &counters["swpin_zero"]), (&366.into(), &60.into()));
+        // The driver saw each page that is not of one word, and gave back what it took.
+        let stats = &row["stats"];
+        let too_small = stats["compress_failed_dst_too_small"].as_u64().unwrap();
+        assert_eq!(stats["compress_ok"].as_u64().unwrap() + too_small, 3 * 102);
+        assert_eq!(stats["decompress_bytes_out"], stats["compress_bytes_in"]);
+        assert_eq!(stats["chains"][0], 3 * 102, "compressed one by one");
     }
 }
 
