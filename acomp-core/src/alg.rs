@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use crate::engine::Engine;
 use crate::error::{OpenError, Outcome};
 use crate::flags::AlgFlags;
 use crate::op::{Direction, ExecutedOn, Ops};
@@ -80,6 +81,11 @@ pub trait Algorithm: Debug + Send + Sync + 'static {
     /// take, [`OpenError::InvalidParam`] for a value that none can, [`OpenError::Device`] when the
     /// device is absent.
     fn open(&self, params: &Params) -> Result<Box<dyn Codec>, OpenError>;
+
+    /// What executes requests that complete later; `None` if there is nothing of the kind.
+    fn engine(&self) -> Option<&Arc<dyn Engine>> {
+        None
+    }
 }
 
 /// The working state of an algorithm, used by one caller at a time.

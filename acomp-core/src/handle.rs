@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use once_cell::sync::OnceCell;
 
 use crate::alg::{AlgInfo, Algorithm, Codec};
+use crate::engine::Engine;
 use crate::error::{Error, Misuse, OpenError, Outcome};
 use crate::flags::AlgFlags;
 use crate::op::{Chain, Direction, ExecutedOn, MAX_BATCH, Op, Ops, RunSummary, bounded};
@@ -20,6 +21,7 @@ use crate::params::Params;
 use crate::registry::{AlgRef, Registry};
 use crate::selftest::Verdict;
 use crate::stats::{Meter, Stats};
+use crate::submitter::Submitter;
 
 /// A transform: one driver with fixed parameters. Cheap to clone, shared by threads.
 ///
@@ -183,6 +185,27 @@ impl Acomp {
     pub fn session(&self) -> Result<Session, OpenError> {
         let Inner { alg, prepared, info, params, .. } = &*self.inner;
         open_session(alg, &**prepared, info, params)
+    }
+
+    /// Opens the asynchronous side, for at most `depth` requests at a time. All allocation happens
+    /// here: 128 KiB of buffers for each, and a session for each if the driver has no engine.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Self::session).
+    pub fn submitter(&self, depth: usize) -> Result<Submitter, OpenError> {
+        Submitter::new(self.clone(), depth)
+    }
+
+    /// Whether requests of a [`submitter`](Self::submitter) complete later, by a device or threads,
+    /// and not inside the call that submits them.
+    #[must_use]
+    pub fn is_async(&self) -> bool {
+        self.engine().is_some()
+    }
+
+    pub(crate) fn engine(&self) -> Option<&Arc<dyn Engine>> {
+        self.inner.prepared.engine()
     }
 
     /// Compresses on a pooled session: [`Session::compress`] for callers without one. At most as

@@ -38,27 +38,38 @@
 //! [`Algorithm`] itself is not contained: it runs where the last user lets go of it.
 
 mod alg;
+mod buf;
+mod engine;
 mod error;
 mod flags;
 mod handle;
+mod inflight;
 mod name;
 mod op;
 mod panics;
 mod params;
 mod registry;
+mod request;
 mod selftest;
+mod slot;
 mod stats;
+mod submitter;
 mod template;
 
 pub use alg::{AlgInfo, Algorithm, Codec, Kind};
+pub use buf::Buf;
+pub use engine::{DrivenBy, Engine, Job, JobId, Progress, Refused};
 pub use error::{AddError, Error, Misuse, OpenError, Outcome};
 pub use flags::{AlgFlags, ReqFlags};
 pub use handle::{Acomp, Session};
+pub use inflight::{Cancel, Inflight, Inflights};
 pub use op::{Chain, Direction, ExecutedOn, MAX_BATCH, Op, OpMut, Ops, RunSummary};
 pub use params::Params;
 pub use registry::{AddGuard, AlgRef, Registration, Registry, RegistryBuilder};
+pub use request::{Completion, Rejected, Request};
 pub use selftest::{SelfTestHook, Verdict};
 pub use stats::{Flow, Stats};
+pub use submitter::Submitter;
 pub use template::{TemplateArgs, TemplateRegistration};
 
 /// For `acomp_core::inventory::submit!`, by which drivers, self-tests and templates register.

@@ -1,0 +1,301 @@
+//! Requests that are under way: awaited, waited for, polled, cancelled, or dropped.
+
+use std::fmt;
+use std::future::Future;
+use std::hint::spin_loop;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use futures::Stream;
+use futures::future::FusedFuture;
+
+use crate::engine::{DrivenBy, Engine, JobId, poll};
+use crate::error::Error;
+use crate::flags::ReqFlags;
+use crate::op::ExecutedOn;
+use crate::panics::caught;
+use crate::request::{Completion, Request};
+use crate::slot::SlotTable;
+
+/// A request that was accepted.
+///
+/// Await it, or [`wait`](Self::wait), or look with [`try_finish`](Self::try_finish): whichever is
+/// first gets the [`Completion`], once. Dropping it abandons the result, never blocks, and leaves
+/// the buffers to the device for as long as it uses them. Forgetting it loses one place of its
+/// submitter, nothing else.
+///
+/// A request with [`ReqFlags::POLL`] has no interrupt: it proceeds only while somebody polls, which
+/// awaiting and waiting do.
+#[must_use = "dropping an in-flight request abandons its result"]
+pub struct Inflight {
+    state: State,
+}
+
+enum State {
+    Ready(Completion),
+    Slot(Pending),
+    /// The completion was given away.
+    Taken,
+}
+
+struct Pending {
+    index: usize,
+    id: JobId,
+    table: Arc<SlotTable>,
+    engine: Arc<dyn Engine>,
+    flags: ReqFlags,
+}
+
+impl Inflight {
+    pub(crate) fn ready(completion: Completion) -> Self {
+        Self { state: State::Ready(completion) }
+    }
+
+    pub(crate) fn pending(
+        index: usize,
+        id: JobId,
+        table: &Arc<SlotTable>,
+        engine: &Arc<dyn Engine>,
+        flags: ReqFlags,
+    ) -> Self {
+        let (table, engine) = (Arc::clone(table), Arc::clone(engine));
+        Self { state: State::Slot(Pending { index, id, table, engine, flags }) }
+    }
+
+    /// The completion if it is there, without waiting, waking or driving anything.
+    ///
+    /// # Errors
+    ///
+    /// Gives the request back while it is under way.
+    pub fn try_finish(mut self) -> Result<Completion, Self> {
+        self.finish().ok_or(self)
+    }
+
+    /// Blocks until the request is complete: spins briefly, then sleeps; drives the engine where
+    /// nobody else does.
+    ///
+    /// A request whose completion was already awaited gives an empty one, [`Error::Unanswered`].
+    #[must_use]
+    pub fn wait(mut self) -> Completion {
+        loop {
+            if let Some(completion) = self.wait_until(None) {
+                return completion;
+            }
+        }
+    }
+
+    /// As [`wait`](Self::wait), but no longer than this.
+    ///
+    /// # Errors
+    ///
+    /// Gives the request back, which is still under way: a timeout is not a completion, and the
+    /// device may still write to the buffers.
+    pub fn wait_timeout(mut self, limit: Duration) -> Result<Completion, Self> {
+        let deadline = Instant::now().checked_add(limit);
+        self.wait_until(deadline).ok_or(self)
+    }
+
+    /// Asks the device to give up, and resolves to the completion, with the buffers. It may still
+    /// have succeeded: cancelling is a request, completion decides.
+    pub fn cancel(self) -> Cancel {
+        if let State::Slot(pending) = &self.state {
+            caught(|| pending.engine.cancel(pending.id));
+        }
+        Cancel { inflight: self }
+    }
+
+    fn finish(&mut self) -> Option<Completion> {
+        if let State::Slot(pending) = &self.state {
+            let completion = pending.table.take(pending.index)?;
+            self.state = State::Taken;
+            return Some(completion);
+        }
+        match std::mem::replace(&mut self.state, State::Taken) {
+            State::Ready(completion) => Some(completion),
+            _ => None,
+        }
+    }
+
+    /// `None` when the deadline has passed. Without one, only ever with a completion.
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Completion> {
+        let waker = parker();
+        for spins in 0u32.. {
+            if let Some(completion) = self.finish() {
+                return Some(completion);
+            }
+            let State::Slot(pending) = &self.state else { return Some(nothing()) };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return None;
+            }
+            if pending.drive() {
+                // Nobody will wake us. The CPU is for whoever else drives, now and then.
+                if spins.is_multiple_of(WAIT_SPINS) { thread::yield_now() } else { spin_loop() }
+            } else if spins < WAIT_SPINS {
+                spin_loop();
+            } else {
+                pending.table.register(pending.index, &waker);
+                if let Some(completion) = self.finish() {
+                    return Some(completion);
+                }
+                left.map_or_else(thread::park, thread::park_timeout);
+            }
+        }
+        None
+    }
+}
+
+impl Pending {
+    /// Helps the engine, and tells whether nobody else drives this request.
+    fn drive(&self) -> bool {
+        let progress = poll(&*self.engine, BUDGET_OPS);
+        self.flags.contains(ReqFlags::POLL) || progress.driven_by == DrivenBy::Caller
+    }
+}
+
+impl Future for Inflight {
+    type Output = Completion;
+
+    /// Polling a request whose completion was given away is harmless: it stays pending.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {
+        if let Some(completion) = self.finish() {
+            return Poll::Ready(completion);
+        }
+        let State::Slot(pending) = &self.state else { return Poll::Pending };
+        pending.table.register(pending.index, cx.waker());
+        let is_alone = pending.drive();
+        if let Some(completion) = self.finish() {
+            return Poll::Ready(completion);
+        }
+        if is_alone {
+            // Yields to the executor, and asks to come back.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl FusedFuture for Inflight {
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, State::Taken)
+    }
+}
+
+impl Drop for Inflight {
+    fn drop(&mut self) {
+        if let State::Slot(pending) = &self.state {
+            pending.table.abandon(pending.index);
+        }
+    }
+}
+
+impl fmt::Debug for Inflight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Ready(_) => "ready",
+            State::Slot(_) => "under way",
+            State::Taken => "taken",
+        };
+        f.debug_struct("Inflight").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+/// Resolves when a request that was asked to give up is complete, one way or the other.
+#[derive(Debug)]
+#[must_use = "dropping it abandons the result"]
+pub struct Cancel {
+    inflight: Inflight,
+}
+
+impl Cancel {
+    /// Blocks until it is complete, as [`Inflight::wait`].
+    #[must_use]
+    pub fn wait(self) -> Completion {
+        self.inflight.wait()
+    }
+}
+
+impl Future for Cancel {
+    type Output = Completion;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {
+        Pin::new(&mut self.inflight).poll(cx)
+    }
+}
+
+/// A set of requests under way, and the stream of their completions in the order in which they
+/// come. Its storage is reused.
+#[derive(Debug, Default)]
+pub struct Inflights {
+    set: Vec<Inflight>,
+}
+
+impl Inflights {
+    /// An empty set with room for this many.
+    #[must_use]
+    pub fn with_capacity(requests: usize) -> Self {
+        Self { set: Vec::with_capacity(requests) }
+    }
+
+    /// Adds a request.
+    pub fn push(&mut self, inflight: Inflight) {
+        self.set.push(inflight);
+    }
+
+    /// How many are under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+}
+
+impl Stream for Inflights {
+    type Item = Completion;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Completion>> {
+        for i in 0..self.set.len() {
+            if let Poll::Ready(completion) = Pin::new(&mut self.set[i]).poll(cx) {
+                drop(self.set.swap_remove(i));
+                return Poll::Ready(Some(completion));
+            }
+        }
+        if self.set.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.set.len(), Some(self.set.len()))
+    }
+}
+
+/// Wakes this thread. Made once per thread.
+fn parker() -> Waker {
+    struct Parker(Thread);
+    impl Wake for Parker {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let make = || Waker::from(Arc::new(Parker(thread::current())));
+    thread_local!(static PARKER: std::cell::OnceCell<Waker> = const { std::cell::OnceCell::new() });
+    PARKER.try_with(|parker| parker.get_or_init(make).clone()).unwrap_or_else(|_| make())
+}
+
+/// What a request that was already completed has to give.
+fn nothing() -> Completion {
+    let request = Request::compress(Vec::new(), Vec::new());
+    Completion { outcome: Err(Error::Unanswered), executed_on: ExecutedOn::Driver, request }
+}
+
+/// Completions that a waiter reaps at once, its own and others'.
+pub(crate) const BUDGET_OPS: usize = 16;
+/// Before a waiter sleeps: about 1 us, the time of a short operation.
+const WAIT_SPINS: u32 = 100;

@@ -1,0 +1,249 @@
+//! The asynchronous side of a transform.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::buf::{Buf, BufPool};
+use crate::engine::{Engine, Job, poll};
+use crate::error::{Error, OpenError, Outcome};
+use crate::handle::{Acomp, Session};
+use crate::inflight::{BUDGET_OPS, Inflight};
+use crate::op::{Direction, ExecutedOn};
+use crate::panics::caught;
+use crate::request::{Completion, Rejected, Request};
+use crate::slot::SlotTable;
+
+/// Submits requests that complete later. Shared by threads.
+///
+/// Over a driver without an engine a request completes inside [`submit`](Self::submit), so that
+/// consumers write one code path.
+///
+/// ```
+/// use acomp_algs as _;
+/// use acomp_core::{Acomp, Request};
+///
+/// let submitter = Acomp::alloc("lz4")?.submitter(4)?;
+/// let inflight = submitter.submit(Request::compress(vec![7; 4096], vec![0; 4096])).unwrap();
+/// let completion = inflight.wait(); // or `.await`
+/// assert_eq!(completion.outcome, Ok(completion.output().len()));
+/// assert_eq!(completion.request.src.len(), 4096); // the buffers come back
+/// # Ok::<(), acomp_core::OpenError>(())
+/// ```
+pub struct Submitter {
+    path: Path,
+    pool: BufPool,
+    acomp: Acomp,
+}
+
+enum Path {
+    Engine {
+        engine: Arc<dyn Engine>,
+        table: Arc<SlotTable>,
+    },
+    /// Sessions that nobody uses now.
+    Software(Mutex<Vec<Session>>),
+}
+
+impl Submitter {
+    pub(crate) fn new(acomp: Acomp, depth: usize) -> Result<Self, OpenError> {
+        let path = match acomp.engine() {
+            Some(engine) => {
+                let table = Arc::new(SlotTable::new(depth, acomp.alg().totals()));
+                Path::Engine { engine: Arc::clone(engine), table }
+            }
+            None => {
+                let sessions = (0..depth).map(|_| acomp.session());
+                Path::Software(Mutex::new(sessions.collect::<Result<_, _>>()?))
+            }
+        };
+        // A source and a destination for each.
+        let pool = BufPool::new(depth.saturating_mul(2), LEASE_BYTES_MAX);
+        Ok(Self { path, pool, acomp })
+    }
+
+    /// The transform.
+    #[must_use]
+    pub fn acomp(&self) -> &Acomp {
+        &self.acomp
+    }
+
+    /// Submits a request. Never blocks on a device; a driver without an engine does the work here.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] with the request: [`Error::Busy`] when every place is taken, [`Error::Unsupported`]
+    /// when the source is longer than the driver takes, or what the engine answers.
+    pub fn submit(&self, request: Request) -> Result<Inflight, Rejected> {
+        let src_bytes_max = self.acomp.src_bytes_max().map_or(usize::MAX, Into::into);
+        if request.direction == Direction::Compress && request.src.len() > src_bytes_max {
+            return Err(Rejected { error: Error::Unsupported, request });
+        }
+        match &self.path {
+            Path::Software(sessions) => self.run(sessions, request).map(Inflight::ready),
+            Path::Engine { engine, table } => match send(engine, table, request) {
+                Err(Rejected { error: Error::Busy, request }) => {
+                    self.poll(BUDGET_OPS);
+                    send(engine, table, request)
+                }
+                sent => sent,
+            },
+        }
+    }
+
+    /// Compresses borrowed bytes through leased buffers: two copies, and nothing to own.
+    ///
+    /// Dropping the future abandons the result; `dst` is then untouched.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when no place or buffer is free, [`Error::Unsupported`] when a side is longer
+    /// than 64 KiB, or what the driver answers. `dst` is then untouched.
+    pub async fn compress(&self, src: &[u8], dst: &mut [u8]) -> Outcome {
+        self.borrowed(Direction::Compress, src, dst).await
+    }
+
+    /// Decompresses borrowed bytes, as [`compress`](Self::compress).
+    ///
+    /// # Errors
+    ///
+    /// As [`compress`](Self::compress).
+    pub async fn decompress(&self, src: &[u8], dst: &mut [u8]) -> Outcome {
+        self.borrowed(Direction::Decompress, src, dst).await
+    }
+
+    /// A pooled buffer of `len` bytes, aligned to a page; it returns to the pool when dropped.
+    /// `None` when all are leased, or when it is longer than 64 KiB.
+    #[must_use]
+    pub fn lease(&self, len: usize) -> Option<Buf> {
+        self.pool.lease(len)
+    }
+
+    /// Completes up to `budget` requests that are ready, of whomever, and tells how many.
+    pub fn poll(&self, budget: usize) -> usize {
+        match &self.path {
+            Path::Engine { engine, .. } => poll(&**engine, budget).completed,
+            Path::Software(_) => 0,
+        }
+    }
+
+    /// Requests that could be submitted now, as far as this submitter is concerned.
+    #[must_use]
+    pub fn free_slots(&self) -> usize {
+        match &self.path {
+            Path::Engine { table, .. } => table.free_slots(),
+            Path::Software(sessions) => lock(sessions).len(),
+        }
+    }
+
+    /// Polls until every request is complete and its completion taken or abandoned.
+    ///
+    /// # Errors
+    ///
+    /// Gives the submitter back when that takes longer than `limit`. Dropping it is still fine: what
+    /// remains belongs to its jobs.
+    pub fn close(self, limit: Duration) -> Result<(), Self> {
+        let Path::Engine { table, .. } = &self.path else { return Ok(()) };
+        let started = Instant::now();
+        while table.free_slots() < table.depth() {
+            if started.elapsed() >= limit {
+                return Err(self);
+            }
+            if self.poll(BUDGET_OPS) == 0 {
+                thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        sessions: &Mutex<Vec<Session>>,
+        request: Request,
+    ) -> Result<Completion, Rejected> {
+        let Some(mut session) = lock(sessions).pop() else {
+            return Err(Rejected { error: Error::Busy, request });
+        };
+        let mut request = request;
+        let (src, dst) = (&request.src, &mut request.dst);
+        let outcome = match request.direction {
+            Direction::Compress => session.compress(src, dst),
+            Direction::Decompress => session.decompress(src, dst),
+        };
+        if session.is_dead()
+            && let Ok(fresh) = self.acomp.session()
+        {
+            session = fresh;
+        }
+        lock(sessions).push(session);
+        Ok(Completion { outcome, executed_on: ExecutedOn::Driver, request })
+    }
+
+    async fn borrowed(&self, direction: Direction, src: &[u8], dst: &mut [u8]) -> Outcome {
+        if src.len().max(dst.len()) > LEASE_BYTES_MAX {
+            return Err(Error::Unsupported);
+        }
+        let (Some(mut src_buf), Some(dst_buf)) = (self.lease(src.len()), self.lease(dst.len()))
+        else {
+            return Err(Error::Busy);
+        };
+        src_buf.copy_from_slice(src);
+        let request = match direction {
+            Direction::Compress => Request::compress(src_buf, dst_buf),
+            Direction::Decompress => Request::decompress(src_buf, dst_buf),
+        };
+        let completion = self.submit(request).map_err(|rejected| rejected.error)?.await;
+        let len = completion.outcome?;
+        let output = completion.output();
+        dst.get_mut(..len).ok_or(Error::Overclaimed)?.copy_from_slice(output);
+        Ok(len)
+    }
+}
+
+impl Drop for Submitter {
+    /// Reaps once what nobody else may ever reap. What remains belongs to its jobs.
+    fn drop(&mut self) {
+        self.poll(BUDGET_OPS);
+    }
+}
+
+impl fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitter")
+            .field("acomp", &self.acomp)
+            .field("free_slots", &self.free_slots())
+            .finish_non_exhaustive()
+    }
+}
+
+fn send(
+    engine: &Arc<dyn Engine>,
+    table: &Arc<SlotTable>,
+    request: Request,
+) -> Result<Inflight, Rejected> {
+    let Some(slot) = table.claim() else {
+        return Err(Rejected { error: Error::Busy, request });
+    };
+    let flags = request.flags;
+    let job = Job::new(request, slot, table);
+    let id = job.id();
+    // From here on the slot belongs to the handle, too: the job may be complete before we return.
+    match caught(|| engine.submit(job)) {
+        // An engine that panicked dropped the job, which is an answer.
+        Some(Ok(())) | None => Ok(Inflight::pending(slot.0, id, table, engine, flags)),
+        Some(Err(refused)) => {
+            let error = refused.error;
+            let request = refused.job.into_request();
+            let request = request.unwrap_or_else(|| Request::compress(Vec::new(), Vec::new()));
+            Err(Rejected { error, request })
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Longest buffer that is leased.
+const LEASE_BYTES_MAX: usize = 64 << 10;

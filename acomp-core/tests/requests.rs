@@ -1,0 +1,173 @@
+//! Requests that complete later: submitted, awaited, waited for, looked at, refused.
+
+mod engines;
+
+use std::time::Duration;
+
+use acomp_algs as _;
+use acomp_core::{Acomp, Error, Inflight, Inflights, ReqFlags, Request};
+use futures::executor::block_on;
+use futures::future::FusedFuture;
+use futures::{FutureExt, StreamExt};
+
+use engines::{Held, Inline, Threaded, submitter};
+
+#[test]
+fn request_comes_back_whole_however_it_is_asked_for() {
+    type Ask = fn(Inflight) -> acomp_core::Completion;
+    let asks: [(&str, Ask); 4] = [
+        ("wait", Inflight::wait),
+        ("await", |inflight| block_on(inflight)),
+        ("cancel, too late or not", |inflight| inflight.cancel().wait()),
+        ("wait_timeout", |inflight| inflight.wait_timeout(Duration::MAX).unwrap()),
+    ];
+    for (how, ask) in asks {
+        for submitter in [submitter(Inline::new(4), 4), submitter(Threaded::new(), 4)] {
+            for flags in [ReqFlags::empty(), ReqFlags::POLL] {
+                let request = Request::compress(b"page".to_vec(), vec![0; 8]);
+                let request = request.with_token(77).with_flags(flags);
+                let completion = ask(submitter.submit(request).unwrap());
+                assert_eq!(
+                    (completion.outcome, completion.output()),
+                    (Ok(4), &b"page"[..]),
+                    "{how}"
+                );
+                let request = completion.request;
+                assert_eq!(
+                    (&request.src[..], request.dst.len(), request.token),
+                    (&b"page"[..], 8, 77)
+                );
+            }
+            assert_eq!(submitter.free_slots(), 4, "{how}");
+        }
+    }
+}
+
+#[test]
+fn software_drivers_complete_inside_submit() {
+    let acomp = Acomp::alloc("lz4").unwrap();
+    assert!(!acomp.is_async());
+    let submitter = acomp.submitter(2).unwrap();
+    let inflight = submitter.submit(Request::compress(vec![7; 4096], vec![0; 4096])).unwrap();
+    let completion = inflight.try_finish().unwrap();
+    let stream = completion.output().to_vec();
+    let inflight = submitter.submit(Request::decompress(stream, vec![0; 4096])).unwrap();
+    assert_eq!(block_on(inflight).output(), [7; 4096]);
+    assert_eq!(acomp.alg().stats().decompress.ok, 1);
+}
+
+#[test]
+fn full_engine_gives_the_request_back() {
+    let engine = Held::new(1);
+    let submitter = submitter(engine.clone(), 8);
+    let first = submitter.submit(request(1)).unwrap();
+    let rejected = submitter.submit(request(2)).unwrap_err();
+    assert_eq!((rejected.error, rejected.request.token), (Error::Busy, 2));
+    assert_eq!(&rejected.request.src[..], b"page");
+    assert_eq!(submitter.free_slots(), 7, "a rejected request takes no place");
+    engine.execute();
+    assert_eq!(first.wait().request.token, 1);
+}
+
+#[test]
+fn full_submitter_gives_the_request_back() {
+    let engine = Held::new(8);
+    let submitter = submitter(engine.clone(), 1);
+    let first = submitter.submit(request(1)).unwrap();
+    assert_eq!(submitter.submit(request(2)).unwrap_err().error, Error::Busy);
+    engine.execute();
+    // Complete, but its place is taken until its completion is.
+    assert_eq!(submitter.submit(request(2)).unwrap_err().error, Error::Busy);
+    assert!(first.try_finish().is_ok());
+    assert!(submitter.submit(request(2)).is_ok());
+}
+
+#[test]
+fn timeout_gives_the_request_back_which_is_still_under_way() {
+    let engine = Held::new(8);
+    let submitter = submitter(engine.clone(), 8);
+    let inflight = submitter.submit(request(1)).unwrap();
+    let inflight = inflight.wait_timeout(MOMENT).unwrap_err();
+    let inflight = inflight.try_finish().unwrap_err();
+    engine.execute();
+    assert_eq!(inflight.wait_timeout(Duration::ZERO).unwrap().outcome, Ok(4));
+}
+
+#[test]
+fn finished_request_may_be_polled_again() {
+    let submitter = submitter(Inline::new(1), 1);
+    let mut inflight = submitter.submit(request(1)).unwrap();
+    assert_eq!(block_on(&mut inflight).outcome, Ok(4));
+    assert!(inflight.is_terminated());
+    assert!((&mut inflight).now_or_never().is_none());
+    assert_eq!(inflight.wait().outcome, Err(Error::Unanswered));
+}
+
+#[test]
+fn completions_stream_in_the_order_in_which_they_come() {
+    let engine = Held::new(8);
+    let submitter = submitter(engine.clone(), 8);
+    let mut set = Inflights::with_capacity(3);
+    for token in 0..3 {
+        set.push(submitter.submit(request(token)).unwrap());
+    }
+    assert!(set.next().now_or_never().is_none());
+    let jobs: Vec<_> = std::iter::from_fn(|| engine.next()).collect();
+    for (job, left) in jobs.into_iter().rev().zip([2, 1, 0]) {
+        engines::execute(job);
+        let completion = set.next().now_or_never().flatten().unwrap();
+        assert_eq!(completion.request.token, left);
+    }
+    assert!(set.is_empty() && block_on(set.next()).is_none());
+}
+
+#[test]
+fn borrowed_bytes_travel_in_leased_buffers() {
+    let submitter = submitter(Threaded::new(), 2);
+    let mut dst = [0; 8];
+    block_on(async {
+        assert_eq!(submitter.compress(b"page", &mut dst).await, Ok(4));
+        assert_eq!(&dst[..4], b"page");
+        assert_eq!(
+            submitter.decompress(b"longer than dst", &mut dst).await,
+            Err(Error::DstTooSmall)
+        );
+        assert_eq!(&dst[..4], b"page", "untouched");
+        assert_eq!(submitter.compress(&[0; 65537], &mut dst).await, Err(Error::Unsupported));
+    });
+    let leases: Vec<_> = std::iter::from_fn(|| submitter.lease(4096)).collect();
+    assert_eq!(leases.len(), 4, "every buffer came back");
+}
+
+#[test]
+fn poll_requests_of_others_are_reaped_by_whoever_polls() {
+    let submitter = submitter(Inline::new(4), 4);
+    let one = submitter.submit(request(1).with_flags(ReqFlags::POLL)).unwrap();
+    let two = submitter.submit(request(2).with_flags(ReqFlags::POLL)).unwrap();
+    let one = one.try_finish().unwrap_err();
+    assert_eq!(submitter.poll(1), 1);
+    assert!(one.try_finish().is_ok(), "the first was ready");
+    drop(two);
+    assert_eq!((submitter.poll(8), submitter.free_slots()), (1, 4), "an abandoned one is reaped");
+}
+
+#[test]
+fn statistics_count_what_engines_do() {
+    let submitter = submitter(Inline::new(4), 4);
+    for dst_bytes in [8, 1] {
+        drop(
+            submitter
+                .submit(Request::compress(b"page".to_vec(), vec![0; dst_bytes]))
+                .unwrap()
+                .wait(),
+        );
+    }
+    let stats = submitter.acomp().alg().stats().compress;
+    assert_eq!((stats.ok, stats.bytes_in, stats.failed(Error::DstTooSmall)), (1, 4, 1));
+}
+
+fn request(token: u64) -> Request {
+    Request::compress(b"page".to_vec(), vec![0; 8]).with_token(token)
+}
+
+const MOMENT: Duration = Duration::from_millis(1);
