@@ -54,6 +54,7 @@ mod selftest;
 mod slot;
 mod stats;
 mod submitter;
+mod sync;
 mod template;
 
 pub use alg::{AlgInfo, Algorithm, Codec, Kind};

@@ -21,14 +21,13 @@
 //! A wake that comes late may hit the next occupant of the slot: a spurious wake, harmless. A slot
 //! that is freed drops its waker, or an idle slot would keep a finished task alive.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
-
-use futures::task::AtomicWaker;
 
 use crate::request::Completion;
 use crate::stats::{Meter, Totals};
+use crate::sync::{AtomicU8, AtomicWaker, Mutex, MutexGuard, Ordering};
 
 pub(crate) struct SlotTable {
     slots: Box<[Slot]>,
@@ -37,7 +36,7 @@ pub(crate) struct SlotTable {
 
 struct Slot {
     state: AtomicU8,
-    /// Counts the claims, so that an old job's number means nobody.
+    /// Counts the claims, so that an old job's number means nobody. Of the claimer alone.
     generation: AtomicU64,
     waker: AtomicWaker,
     payload: Mutex<Option<Completion>>,
@@ -142,3 +141,112 @@ const FREE: u8 = 0;
 const INFLIGHT: u8 = 1;
 const DONE: u8 = 2;
 const ABANDONED: u8 = 3;
+
+/// Every interleaving of the two sides: `cargo xtask loom`. Without a bound on preemptions they
+/// pass, too, in about a minute.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use loom::future::block_on;
+    use loom::thread;
+
+    use super::*;
+    use crate::engine::Job;
+    use crate::error::Error;
+    use crate::op::ExecutedOn;
+    use crate::request::Request;
+
+    const DEPTH: usize = 1;
+
+    fn table() -> Arc<SlotTable> {
+        Arc::new(SlotTable::new(DEPTH, &Arc::default()))
+    }
+
+    /// A job, its slot, and a witness that its buffers are alive.
+    fn job(table: &Arc<SlotTable>) -> (Job, usize) {
+        let slot = table.claim().expect("a free slot");
+        (Job::new(Request::compress(vec![1], vec![0]), slot, table), slot.0)
+    }
+
+    async fn awaited(table: &SlotTable, index: usize) -> Completion {
+        poll_fn(|cx| {
+            if let Some(completion) = table.take(index) {
+                return Poll::Ready(completion);
+            }
+            table.register(index, cx.waker());
+            table.take(index).map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    #[test]
+    fn completion_reaches_who_awaits_it() {
+        loom::model(|| {
+            let table = table();
+            let (job, index) = job(&table);
+            let device = thread::spawn(move || job.complete(Ok(1), ExecutedOn::Driver));
+            assert_eq!(block_on(awaited(&table, index)).outcome, Ok(1));
+            device.join().unwrap();
+            assert_eq!(table.free_slots(), DEPTH);
+        });
+    }
+
+    #[test]
+    fn job_that_is_dropped_reaches_who_awaits_it() {
+        loom::model(|| {
+            let table = table();
+            let (job, index) = job(&table);
+            let device = thread::spawn(move || drop(job));
+            assert_eq!(block_on(awaited(&table, index)).outcome, Err(Error::DeviceLost));
+            device.join().unwrap();
+            assert_eq!(table.free_slots(), DEPTH);
+        });
+    }
+
+    #[test]
+    fn abandoned_slot_is_freed_once() {
+        loom::model(|| {
+            let table = table();
+            let (job, index) = job(&table);
+            let device = thread::spawn(move || job.complete(Ok(1), ExecutedOn::Driver));
+            table.abandon(index);
+            device.join().unwrap();
+            assert_eq!(table.free_slots(), DEPTH);
+            assert!(table.claim().is_some() && table.claim().is_none());
+        });
+    }
+
+    /// Looks once, as after a timeout, then lets go.
+    #[test]
+    fn slot_that_is_looked_at_and_abandoned_is_freed_once() {
+        loom::model(|| {
+            let table = table();
+            let (job, index) = job(&table);
+            let device = thread::spawn(move || job.complete(Ok(1), ExecutedOn::Driver));
+            if table.take(index).is_none() {
+                table.abandon(index);
+            }
+            device.join().unwrap();
+            assert_eq!(table.free_slots(), DEPTH);
+        });
+    }
+
+    /// The wake of the first occupant may come after the second has registered.
+    #[test]
+    fn next_occupant_is_served_although_the_last_wake_is_late() {
+        loom::model(|| {
+            let table = table();
+            let (first, index) = job(&table);
+            let device = thread::spawn(move || first.complete(Ok(1), ExecutedOn::Driver));
+            assert_eq!(block_on(awaited(&table, index)).outcome, Ok(1));
+            let (second, index) = job(&table);
+            let again = thread::spawn(move || second.complete(Ok(0), ExecutedOn::Driver));
+            assert_eq!(block_on(awaited(&table, index)).outcome, Ok(0));
+            device.join().unwrap();
+            again.join().unwrap();
+            assert_eq!(table.free_slots(), DEPTH);
+        });
+    }
+}

@@ -73,8 +73,9 @@ impl Submitter {
     ///
     /// # Errors
     ///
-    /// [`Rejected`] with the request: [`Error::Busy`] when every place is taken, [`Error::Unsupported`]
-    /// when the source is longer than the driver takes, or what the engine answers.
+    /// [`Rejected`] with the request: [`Error::Busy`] when every place is taken,
+    /// [`Error::Unsupported`] when the source is longer than the driver takes, or what the engine
+    /// answers.
     pub fn submit(&self, request: Request) -> Result<Inflight, Rejected> {
         let src_bytes_max = self.acomp.src_bytes_max().map_or(usize::MAX, Into::into);
         if request.direction == Direction::Compress && request.src.len() > src_bytes_max {
@@ -98,8 +99,8 @@ impl Submitter {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when no place or buffer is free, [`Error::Unsupported`] when a side is longer
-    /// than 64 KiB, or what the driver answers. `dst` is then untouched.
+    /// [`Error::Busy`] when no place or buffer is free, [`Error::Unsupported`] when a side is
+    /// longer than 64 KiB, or what the driver answers. `dst` is then untouched.
     pub async fn compress(&self, src: &[u8], dst: &mut [u8]) -> Outcome {
         self.borrowed(Direction::Compress, src, dst).await
     }
@@ -141,8 +142,8 @@ impl Submitter {
     ///
     /// # Errors
     ///
-    /// Gives the submitter back when that takes longer than `limit`. Dropping it is still fine: what
-    /// remains belongs to its jobs.
+    /// Gives the submitter back when that takes longer than `limit`. Dropping it is still fine:
+    /// what remains belongs to its jobs.
     pub fn close(self, limit: Duration) -> Result<(), Self> {
         let Path::Engine { table, .. } = &self.path else { return Ok(()) };
         let started = Instant::now();

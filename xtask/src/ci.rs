@@ -9,6 +9,7 @@ use cargo_metadata::Metadata;
 use cargo_metadata::camino::Utf8Path;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::loom;
 use crate::tidy;
 use crate::tools::{CARGO_DENY, CARGO_HACK, TYPOS};
 
@@ -38,6 +39,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
         Ok(doc.env("RUSTDOCFLAGS", "-Dwarnings").run()?)
     })?;
     steps.run("pure Rust", || pure_rust(sh))?;
+    steps.run("loom", || loom::run(workspace, if full { 3 } else { 2 }))?;
     if test {
         steps.run("test", || Ok(cmd!(sh, "cargo test --workspace").run()?))?;
     }

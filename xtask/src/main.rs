@@ -1,6 +1,7 @@
 //! The project's own commands, run as `cargo xtask VERB`; one file per verb.
 
 mod ci;
+mod loom;
 mod tidy;
 mod tools;
 
@@ -25,6 +26,12 @@ enum Verb {
     },
     /// Checks the house rules that no compiler lint covers.
     Tidy,
+    /// Explores every interleaving of the concurrent cores.
+    Loom {
+        /// Times that a thread may be interrupted where it does not block.
+        #[arg(long, default_value_t = 3)]
+        preemptions: u8,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,5 +50,6 @@ fn run(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Ci { full, no_test } => ci::run(&workspace, *full, !no_test),
         Verb::Tidy => tidy::run(&workspace),
+        Verb::Loom { preemptions } => loom::run(&workspace, *preemptions),
     }
 }
