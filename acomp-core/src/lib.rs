@@ -39,6 +39,7 @@
 
 mod alg;
 mod buf;
+mod combinators;
 mod engine;
 mod error;
 mod flags;
@@ -59,6 +60,7 @@ mod template;
 
 pub use alg::{AlgInfo, Algorithm, Codec, Kind};
 pub use buf::Buf;
+pub use combinators::{OrSoftware, Timeout};
 pub use engine::{DrivenBy, Engine, Job, JobId, Progress, Refused};
 pub use error::{AddError, Error, Misuse, OpenError, Outcome};
 pub use flags::{AlgFlags, ReqFlags};

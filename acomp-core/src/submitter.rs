@@ -1,5 +1,6 @@
 //! The asynchronous side of a transform.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -9,7 +10,7 @@ use crate::buf::{Buf, BufPool};
 use crate::engine::{Engine, Job, poll};
 use crate::error::{Error, OpenError, Outcome};
 use crate::handle::{Acomp, Session};
-use crate::inflight::{BUDGET_OPS, Inflight};
+use crate::inflight::{BUDGET_OPS, Inflight, Inflights};
 use crate::op::{Direction, ExecutedOn};
 use crate::panics::caught;
 use crate::request::{Completion, Rejected, Request};
@@ -91,6 +92,47 @@ impl Submitter {
                 sent => sent,
             },
         }
+    }
+
+    /// Submits requests from the front of the queue until one is refused. What was accepted is in
+    /// `accepted`; what was not stays in the queue, in order: nothing is lost.
+    ///
+    /// Returns how many were accepted.
+    ///
+    /// # Errors
+    ///
+    /// Why the first was refused, if none was accepted.
+    ///
+    /// ```
+    /// use acomp_algs as _;
+    /// use acomp_core::{Acomp, Inflights, Request};
+    ///
+    /// let submitter = Acomp::alloc("lz4")?.submitter(8)?;
+    /// let page = || Request::compress(vec![7; 4096], vec![0; 4096]);
+    /// let (mut queue, mut accepted) = ([page(), page()].into(), Inflights::default());
+    /// assert_eq!(submitter.submit_chain(&mut queue, &mut accepted), Ok(2));
+    /// assert!(queue.is_empty() && accepted.len() == 2);
+    /// # Ok::<(), acomp_core::OpenError>(())
+    /// ```
+    pub fn submit_chain(
+        &self,
+        queue: &mut VecDeque<Request>,
+        accepted: &mut Inflights,
+    ) -> Result<usize, Error> {
+        let before = accepted.len();
+        while let Some(request) = queue.pop_front() {
+            match self.submit(request) {
+                Ok(inflight) => accepted.push(inflight),
+                Err(Rejected { error, request }) => {
+                    queue.push_front(request);
+                    if accepted.len() == before {
+                        return Err(error);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(accepted.len() - before)
     }
 
     /// Compresses borrowed bytes through leased buffers: two copies, and nothing to own.

@@ -2,10 +2,14 @@
 
 mod engines;
 
+use std::collections::VecDeque;
+use std::future::{pending, ready};
 use std::time::Duration;
 
 use acomp_algs as _;
-use acomp_core::{Acomp, Error, Inflight, Inflights, ReqFlags, Request};
+use acomp_core::{
+    Acomp, Error, ExecutedOn, Inflight, Inflights, OrSoftware, ReqFlags, Request, Timeout,
+};
 use futures::executor::block_on;
 use futures::future::FusedFuture;
 use futures::{FutureExt, StreamExt};
@@ -164,6 +168,63 @@ fn statistics_count_what_engines_do() {
     }
     let stats = submitter.acomp().alg().stats().compress;
     assert_eq!((stats.ok, stats.bytes_in, stats.failed(Error::DstTooSmall)), (1, 4, 1));
+}
+
+#[test]
+fn chain_is_accepted_as_far_as_there_is_room_and_the_rest_stays() {
+    let engine = Held::new(2);
+    let submitter = submitter(engine.clone(), 8);
+    let mut queue: VecDeque<_> = (0..5).map(request).collect();
+    let mut accepted = Inflights::default();
+    assert_eq!(submitter.submit_chain(&mut queue, &mut accepted), Ok(2));
+    let left: Vec<_> = queue.iter().map(|request| request.token).collect();
+    assert_eq!((accepted.len(), left), (2, vec![2, 3, 4]));
+    assert_eq!(submitter.submit_chain(&mut queue, &mut accepted), Err(Error::Busy));
+    engine.execute();
+    assert_eq!(submitter.submit_chain(&mut queue, &mut accepted), Ok(1));
+    assert_eq!(submitter.submit_chain(&mut VecDeque::new(), &mut accepted), Ok(0));
+    for token in 0..3 {
+        if token > 0 {
+            engine.execute();
+        }
+        let completion = accepted.next().now_or_never().flatten().unwrap();
+        assert_eq!(completion.request.token, token);
+    }
+    assert_eq!((queue.len(), submitter.free_slots()), (2, 8));
+}
+
+#[test]
+fn timer_that_is_up_gives_the_request_back() {
+    let engine = Held::new(1);
+    let submitter = submitter(engine.clone(), 1);
+    let inflight = submitter.submit(request(1)).unwrap();
+    let inflight = block_on(Timeout::new(inflight, ready(()))).unwrap_err();
+    let mut waiting = Timeout::new(inflight, pending::<()>());
+    assert!((&mut waiting).now_or_never().is_none());
+    engine.execute();
+    assert_eq!(block_on(&mut waiting).unwrap().outcome, Ok(4));
+    assert!((&mut waiting).now_or_never().is_none(), "polling once more is harmless");
+}
+
+#[test]
+fn software_takes_over_what_the_device_lost_and_nothing_else() {
+    let mut software = Acomp::alloc("null").unwrap().session().unwrap();
+    let engine = Held::new(1);
+    let submitter = submitter(engine.clone(), 1);
+    for (outcome, taken_over) in [
+        (Err(Error::Busy), true),
+        (Err(Error::DeviceLost), true),
+        (Err(Error::TimedOut), true),
+        (Err(Error::DstTooSmall), false),
+        (Ok(3), false),
+    ] {
+        let inflight = submitter.submit(request(1)).unwrap();
+        engine.next().unwrap().complete(outcome, ExecutedOn::Driver);
+        let completion = block_on(OrSoftware::new(inflight, &mut software));
+        let (expected, on) =
+            if taken_over { (Ok(4), ExecutedOn::Fallback) } else { (outcome, ExecutedOn::Driver) };
+        assert_eq!((completion.outcome, completion.executed_on), (expected, on));
+    }
 }
 
 fn request(token: u64) -> Request {
