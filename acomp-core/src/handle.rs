@@ -192,7 +192,7 @@ impl Acomp {
     ///
     /// # Errors
     ///
-    /// As [`session`](Self::session).
+    /// As [`session`](Self::session); [`OpenError::InvalidParam`] when `depth` is above 4096.
     pub fn submitter(&self, depth: usize) -> Result<Submitter, OpenError> {
         Submitter::new(self.clone(), depth)
     }

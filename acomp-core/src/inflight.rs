@@ -122,7 +122,9 @@ impl Inflight {
     /// `None` when the deadline has passed. Without one, only ever with a completion.
     fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Completion> {
         let waker = parker();
-        for spins in 0u32.. {
+        let mut spins = 0u32;
+        loop {
+            spins = spins.wrapping_add(1);
             if let Some(completion) = self.finish() {
                 return Some(completion);
             }
@@ -144,7 +146,6 @@ impl Inflight {
                 left.map_or_else(thread::park, thread::park_timeout);
             }
         }
-        None
     }
 }
 

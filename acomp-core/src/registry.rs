@@ -78,11 +78,17 @@ struct Shared {
     added: RwLock<Vec<AlgRef>>,
     templates: Box<[&'static TemplateRegistration]>,
     /// The instances that somebody uses, by canonical name.
-    instances: Mutex<BTreeMap<Box<str>, Weak<Entry>>>,
+    instances: Mutex<BTreeMap<Box<str>, Instance>>,
     hooks: Hooks,
 }
 
 type Hooks = Arc<[&'static SelfTestHook]>;
+
+struct Instance {
+    entry: Weak<Entry>,
+    /// What it wraps: under the same name, another driver may have been added meanwhile.
+    inner: Weak<Entry>,
+}
 
 impl Registry {
     /// Everything that is linked into the program, and what is added at run time.
@@ -206,7 +212,7 @@ impl Registry {
     /// instances of templates that are in use follow, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = AlgRef> + use<> {
         let instances = self.instances();
-        let in_use: Vec<_> = instances.values().filter_map(Weak::upgrade).collect();
+        let in_use: Vec<_> = instances.values().filter_map(|it| it.entry.upgrade()).collect();
         drop(instances);
         self.snapshot().into_iter().chain(in_use.into_iter().map(|entry| AlgRef { entry }))
     }
@@ -251,9 +257,14 @@ impl Registry {
     pub(crate) fn instance(&self, alg: &AlgRef, name: &Resolved<'_>) -> Result<AlgRef, OpenError> {
         name.layers.iter().try_fold(alg.clone(), |inner, (template, values)| {
             let args = TemplateArgs::new(template.name, &inner, values);
-            if let Some(entry) = self.instances().get(args.driver()).and_then(Weak::upgrade) {
+            let is_over = |it: &&Instance| it.inner.as_ptr() == Arc::as_ptr(&inner.entry);
+            let instances = self.instances();
+            let in_use = instances.get(args.driver()).filter(is_over).map(|it| it.entry.upgrade());
+            drop(instances);
+            if let Some(Some(entry)) = in_use {
                 return Ok(AlgRef { entry });
             }
+            let wrapped = Arc::downgrade(&inner.entry);
             let made = caught(|| (template.wrap)(inner, &args))
                 .unwrap_or_else(|| Err(OpenError::Panicked { driver: args.driver().into() }))?;
             let info = caught(|| made.info().clone());
@@ -261,8 +272,9 @@ impl Registry {
             let make = move || Ok(Arc::clone(&made));
             let instance = AlgRef::new(info, template.origin, make, &self.shared.hooks);
             let mut instances = self.instances();
-            instances.retain(|_, entry| entry.strong_count() > 0);
-            instances.insert(args.driver().into(), Arc::downgrade(&instance.entry));
+            instances.retain(|_, it| it.entry.strong_count() > 0);
+            let entry = Arc::downgrade(&instance.entry);
+            instances.insert(args.driver().into(), Instance { entry, inner: wrapped });
             Ok(instance)
         })
     }
@@ -288,7 +300,7 @@ impl Registry {
         }
     }
 
-    fn instances(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Weak<Entry>>> {
+    fn instances(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Instance>> {
         self.shared.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

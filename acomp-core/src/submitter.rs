@@ -49,6 +49,10 @@ enum Path {
 
 impl Submitter {
     pub(crate) fn new(acomp: Acomp, depth: usize) -> Result<Self, OpenError> {
+        if depth > DEPTH_OPS_MAX {
+            let why = format!("at most {DEPTH_OPS_MAX} requests at a time, not {depth}");
+            return Err(OpenError::invalid_param("depth", why));
+        }
         let path = match acomp.engine() {
             Some(engine) => {
                 let table = Arc::new(SlotTable::new(depth, acomp.alg().totals()));
@@ -288,5 +292,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// More than any queue of a device holds.
+const DEPTH_OPS_MAX: usize = 4096;
 /// Longest buffer that is leased.
 const LEASE_BYTES_MAX: usize = 64 << 10;

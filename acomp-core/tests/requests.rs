@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use acomp_algs as _;
 use acomp_core::{
-    Acomp, Error, ExecutedOn, Inflight, Inflights, OrSoftware, ReqFlags, Request, Timeout,
+    Acomp, Error, ExecutedOn, Inflight, Inflights, OpenError, OrSoftware, ReqFlags, Request,
+    Timeout,
 };
 use futures::executor::block_on;
 use futures::future::FusedFuture;
@@ -84,6 +85,15 @@ fn full_submitter_gives_the_request_back() {
     assert_eq!(submitter.submit(request(2)).unwrap_err().error, Error::Busy);
     assert!(first.try_finish().is_ok());
     assert!(submitter.submit(request(2)).is_ok());
+}
+
+#[test]
+fn depth_is_bounded_and_may_be_nothing() {
+    let acomp = Acomp::alloc("null").unwrap();
+    let error = acomp.submitter(usize::MAX).unwrap_err();
+    assert!(matches!(error, OpenError::InvalidParam { .. }), "{error}");
+    let none = acomp.submitter(0).unwrap();
+    assert_eq!(none.submit(request(1)).unwrap_err().error, Error::Busy);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use acomp_algs as _;
 use acomp_core::{
-    Acomp, AddGuard, AlgInfo, Algorithm, Error, ExecutedOn, Op, OpenError, Params, Registry,
-    TemplateArgs, TemplateRegistration, inventory,
+    Acomp, AddGuard, AlgInfo, Algorithm, Error, ExecutedOn, Op, OpenError, Params, Registration,
+    Registry, TemplateArgs, TemplateRegistration, inventory,
 };
 
 use toys::{TOY, Toy, absent, copy, die};
@@ -130,6 +130,20 @@ fn instance_is_listed_while_it_is_used_and_never_picked_by_generic_name() {
     assert_eq!(registry.find("verify(toy)").unwrap().info().driver, "verify(toy-rs)");
     drop((acomp, again));
     assert_eq!(listed(), ["toy-rs"]);
+}
+
+#[test]
+fn instance_over_a_driver_that_was_shadowed_is_not_used_for_the_new_one() {
+    static INFO: AlgInfo = TOY;
+    static LINKED: Registration = Registration::new(&INFO, || Ok(Toy::copying(TOY)), "linked");
+    let templates = inventory::iter::<TemplateRegistration>;
+    let registry = Registry::builder().entries([&LINKED]).templates(templates).build();
+    let old = Acomp::alloc_in(&registry, "verify(toy)", Params::new()).unwrap();
+    let _guard = registry.add(Toy::each(TOY, |_, _| Err(Error::Busy))).unwrap();
+    let new = Acomp::alloc_in(&registry, "verify(toy)", Params::new()).unwrap();
+    assert_eq!(old.driver(), new.driver());
+    assert_eq!(old.compress(b"page", &mut [0; 8]), Ok(4));
+    assert_eq!(new.compress(b"page", &mut [0; 8]), Err(Error::Busy));
 }
 
 #[test]
