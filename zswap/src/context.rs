@@ -3,6 +3,7 @@
 //! CPU. A context lives exactly as long as its pool.
 
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use acomp_core::{Acomp, OpenError, Session};
@@ -39,6 +40,29 @@ pub(crate) struct Context {
     pub(crate) buffers: Box<[Page]>,
 }
 
+/// A context with a live session.
+#[derive(Debug)]
+pub(crate) struct Locked<'c> {
+    context: MutexGuard<'c, Context>,
+    /// The session that was replaced: dropped after the lock is released, as its driver's code
+    /// may lead back here.
+    _dead: Option<Box<Session>>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+}
+
 impl Contexts {
     pub(crate) fn new(acomp: Acomp) -> Result<Self, OpenError> {
         let cpus: Box<[Cpu]> = (0..possible_cpus()).map(|_| Cpu::default()).collect();
@@ -64,28 +88,28 @@ impl Contexts {
     /// Locks the context of this CPU, created now if this is its first use: its memory is then
     /// local to the CPU. `None` if there is none with a live session to be had.
     #[inline]
-    pub(crate) fn lock(&self) -> Option<MutexGuard<'_, Context>> {
+    pub(crate) fn lock(&self) -> Option<Locked<'_>> {
         let context = self.context(self.current()).or_else(|_| self.context(self.first)).ok()?;
         let guard = lock(context);
         if guard.session.is_dead() {
             drop(guard);
             return self.revived(context);
         }
-        Some(guard)
+        Some(Locked { context: guard, _dead: None })
     }
 
     /// The new session is opened outside the lock: opening allocates, and memory pressure may lead
     /// an allocation back here.
     #[cold]
-    fn revived<'c>(&self, context: &'c Mutex<Context>) -> Option<MutexGuard<'c, Context>> {
-        let mut surplus = self.acomp.session().ok()?;
+    fn revived<'c>(&self, context: &'c Mutex<Context>) -> Option<Locked<'c>> {
+        let mut spare = Box::new(self.acomp.session().ok()?);
         let mut guard = lock(context);
+        // Another thread may have been faster. The lock stays held: a session that is live now may
+        // be dead after the next holder.
         if guard.session.is_dead() {
-            std::mem::swap(&mut guard.session, &mut surplus);
+            std::mem::swap(&mut guard.session, &mut spare);
         }
-        drop(guard);
-        drop(surplus);
-        Some(lock(context))
+        Some(Locked { context: guard, _dead: Some(spare) })
     }
 
     #[inline]

@@ -4,11 +4,12 @@ mod pages;
 mod toys;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use acomp_algs as _;
 use acomp_core::{Direction, Error, OpenError, Registry};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use zswap::{
     FOLIO_PAGES_MAX, Load, LoadError, Owner, PAGE_BYTES, Page, Pool, RangeError, Slot, StoreError,
 };
@@ -285,6 +286,38 @@ fn store_survives_a_driver_that_panics_again_while_it_is_dropped() {
     assert_eq!(pool.counters().stored_pages, FOLIO);
     assert_eq!(take_folio(&pool), Ok(()));
     std::mem::forget(pool);
+}
+
+/// Here a store kills the session of this CPU while the driver drops the one that a load replaced.
+#[test]
+fn load_keeps_the_live_session_it_got_until_it_is_served() {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    sched_setaffinity(None, &here).unwrap();
+    let is_armed = Arc::new(AtomicBool::new(false));
+    let armed = Arc::clone(&is_armed);
+    let pool = POOL.get_or_init(|| {
+        Toy::new()
+            .on_op(|_, src| if is_stamp(src, 3) { die() } else { None })
+            .on_drop(move || {
+                if let Some(pool) = POOL.get()
+                    && armed.swap(false, Relaxed)
+                {
+                    pool.store(Slot(9), &[stamped(3)], Owner::ROOT).unwrap();
+                }
+            })
+            .pool()
+    });
+    pool.store(Slot(0), &[stamped(0)], Owner::ROOT).unwrap();
+    pool.store(Slot(3), &[stamped(3)], Owner::ROOT).unwrap();
+    is_armed.store(true, Relaxed);
+    let mut back = filled(0);
+    pool.load(Slot(0), &mut back, Load::Shared).unwrap();
+    assert!(back == stamped(0));
+    assert!(!is_armed.load(Relaxed), "the driver's drop ran");
+    pool.load(Slot(9), &mut back, Load::Shared).unwrap();
+    assert!(back == stamped(3));
 }
 
 /// Two whole sub-batches and a short one.
