@@ -6,11 +6,11 @@ use std::fmt::Debug;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::engine::Engine;
 use crate::error::{OpenError, Outcome};
 use crate::flags::AlgFlags;
 use crate::op::{Direction, ExecutedOn, Ops};
 use crate::params::Params;
+use crate::port::Port;
 
 /// One implementation of an algorithm. Shared between threads; asked only when something is opened.
 ///
@@ -82,8 +82,9 @@ pub trait Algorithm: Debug + Send + Sync + 'static {
     /// device is absent.
     fn open(&self, params: &Params) -> Result<Box<dyn Codec>, OpenError>;
 
-    /// What executes requests that complete later; `None` if there is nothing of the kind.
-    fn engine(&self) -> Option<&Arc<dyn Engine>> {
+    /// Where requests enter the engine that completes them later; `None` if there is none, and
+    /// requests complete where they are submitted.
+    fn port(&self) -> Option<&Port> {
         None
     }
 }

@@ -6,18 +6,22 @@ use std::sync::Arc;
 
 use crate::error::{Error, Outcome};
 use crate::flags::ReqFlags;
-use crate::op::{Direction, ExecutedOn, bounded};
-use crate::panics::caught;
-use crate::request::{Completion, Request};
+use crate::op::{Direction, ExecutedOn};
+use crate::request::{Rejected, Request};
 use crate::slot::SlotTable;
 
-/// What executes jobs: a device, or threads.
+/// What executes jobs: a device, or threads. A driver offers it through a [`Port`](crate::Port).
 ///
-/// Completing a job wakes whoever waits for it, which runs code of the waiter: hold no lock that
-/// [`submit`](Self::submit) or [`poll`](Self::poll) takes while you complete a job.
+/// Completing a job wakes whoever waits for it, which runs code of the waiter, and may submit what
+/// waited for room: hold no lock that [`submit`](Self::submit) or [`poll`](Self::poll) takes while
+/// you complete a job or drop one. Make the room that a job took before you complete it.
+///
+/// The last owner of an engine may be a thread that completes a job: its `Drop` must not wait for
+/// that thread.
 pub trait Engine: Send + Sync {
-    /// Takes the job, or gives it back untouched, with [`Error::Busy`] if it has no room. Never
-    /// blocks.
+    /// Takes the job, or gives it back untouched, with [`Error::Busy`] if it has no room until a
+    /// job completes. May wait for a moment only if the job [may
+    /// sleep](crate::ReqFlags::MAY_SLEEP).
     ///
     /// # Errors
     ///
@@ -34,46 +38,39 @@ pub trait Engine: Send + Sync {
     }
 }
 
-/// Polls; an engine that panics has done nothing, and is expected to wake.
-pub(crate) fn poll(engine: &dyn Engine, budget: usize) -> Progress {
-    let nothing = Progress { completed: 0, driven_by: DrivenBy::Device };
-    caught(|| engine.poll(budget)).unwrap_or(nothing)
-}
-
 /// A unit of work and the duty to answer it. Dropping it answers [`Error::DeviceLost`], so that a
 /// driver that loses a job strands nobody.
 ///
 /// It owns the buffers: they stay where they are for as long as the device may write to them, even
 /// if whoever asked is gone.
 pub struct Job {
-    request: Option<Request>,
-    id: JobId,
-    table: Arc<SlotTable>,
+    /// There as long as the job is.
+    work: Option<Work>,
 }
 
 impl Job {
     /// Its number, for [`Engine::cancel`].
     #[must_use]
     pub fn id(&self) -> JobId {
-        self.id
+        self.work.as_ref().map_or(JobId::NOBODY, |work| work.id)
     }
 
     /// Which way it goes.
     #[must_use]
     pub fn direction(&self) -> Direction {
-        self.request.as_ref().map_or(Direction::Compress, |request| request.direction)
+        self.work.as_ref().map_or(Direction::Compress, |work| work.request.direction)
     }
 
     /// How it may be carried out.
     #[must_use]
     pub fn flags(&self) -> ReqFlags {
-        self.request.as_ref().map_or(ReqFlags::empty(), |request| request.flags)
+        self.work.as_ref().map_or(ReqFlags::empty(), |work| work.request.flags)
     }
 
     /// Source and destination.
     pub fn io(&mut self) -> (&[u8], &mut [u8]) {
-        match &mut self.request {
-            Some(request) => (&request.src, &mut request.dst),
+        match &mut self.work {
+            Some(Work { request, .. }) => (&request.src, &mut request.dst),
             None => (&[], &mut []),
         }
     }
@@ -83,24 +80,19 @@ impl Job {
         self.answer(outcome, on);
     }
 
-    pub(crate) fn new(request: Request, slot: (usize, u64), table: &Arc<SlotTable>) -> Self {
-        let (index, generation) = slot;
-        let id = JobId { index, generation };
-        Self { request: Some(request), id, table: Arc::clone(table) }
+    pub(crate) fn new(work: Work) -> Self {
+        Self { work: Some(work) }
     }
 
-    /// Takes back a job that was refused; nobody was told of it.
-    pub(crate) fn into_request(mut self) -> Option<Request> {
-        let request = self.request.take();
-        self.table.retract(self.id.index);
-        request
+    /// Takes back a job that was refused.
+    pub(crate) fn into_work(mut self) -> Option<Work> {
+        self.work.take()
     }
 
     fn answer(&mut self, outcome: Outcome, on: ExecutedOn) {
-        if let Some(request) = self.request.take() {
-            let outcome = bounded(outcome, request.dst.len());
-            let completion = Completion { outcome, executed_on: on, request };
-            self.table.complete(self.id.index, completion);
+        if let Some(Work { request, id, table }) = self.work.take() {
+            table.complete(id, request, outcome, on);
+            table.backlog().advance();
         }
     }
 }
@@ -113,18 +105,66 @@ impl Drop for Job {
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
-            .field("id", &self.id)
-            .field("request", &self.request)
-            .finish_non_exhaustive()
+        let request = self.work.as_ref().map(|work| &work.request);
+        f.debug_struct("Job").field("id", &self.id()).field("request", &request).finish()
+    }
+}
+
+/// A request, and the slot where its completion is awaited.
+pub(crate) struct Work {
+    request: Request,
+    id: JobId,
+    table: Arc<SlotTable>,
+}
+
+impl Work {
+    pub(crate) fn new(request: Request, id: JobId, table: &Arc<SlotTable>) -> Self {
+        Self { request, id, table: Arc::clone(table) }
+    }
+
+    pub(crate) fn id(&self) -> JobId {
+        self.id
+    }
+
+    pub(crate) fn flags(&self) -> ReqFlags {
+        self.request.flags
+    }
+
+    /// The same without leave to sleep: on the thread of somebody else.
+    pub(crate) fn awake(mut self) -> Self {
+        self.request.flags.remove(ReqFlags::MAY_SLEEP);
+        self
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.table.is_abandoned(self.id)
+    }
+
+    pub(crate) fn complete(self, outcome: Outcome, on: ExecutedOn) {
+        self.table.complete(self.id, self.request, outcome, on);
+    }
+
+    /// Back to whoever submitted it: nobody else was told of its slot.
+    pub(crate) fn rejected(self, error: Error) -> Rejected {
+        self.table.retract(self.id);
+        Rejected { error, request: self.request }
     }
 }
 
 /// The number of a job: never that of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobId {
-    index: usize,
-    generation: u64,
+    pub(crate) index: usize,
+    /// Of the claim of that slot.
+    pub(crate) generation: u64,
+    /// The number of its table.
+    pub(crate) table: u64,
+}
+
+impl JobId {
+    /// Of no job: claims count from 1.
+    const NOBODY: Self = Self { index: 0, generation: 0, table: 0 };
 }
 
 /// A job that an engine did not take.

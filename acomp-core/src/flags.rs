@@ -10,9 +10,13 @@ bitflags::bitflags! {
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct ReqFlags: u32 {
-        /// The driver may sleep while it submits or executes the operation.
+        /// Submitting may put the calling thread to sleep: until a full engine has room, at most
+        /// for a second. Without it, submitting never sleeps. It ends with the submission: a
+        /// request that waits is handed over by threads that did not agree to sleep, and carries
+        /// it no more.
         const MAY_SLEEP = 1;
-        /// A full driver may queue the operation instead of answering [`Busy`](crate::Error::Busy).
+        /// A request that finds the engine full waits for room, in order, instead of being refused
+        /// as [`Busy`](crate::Error::Busy). See [`Port`](crate::Port).
         const MAY_BACKLOG = 1 << 1;
         /// The operation has no interrupt: only whoever polls completes it. In a blocking
         /// [`Session::run`](crate::Session::run) it means: spin, never park.

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use once_cell::sync::OnceCell;
 
 use crate::alg::{AlgInfo, Algorithm, Codec};
-use crate::engine::Engine;
 use crate::error::{Error, Misuse, OpenError, Outcome};
 use crate::flags::AlgFlags;
 use crate::op::{Chain, Direction, ExecutedOn, MAX_BATCH, Op, Ops, RunSummary, bounded};
 use crate::panics::caught;
 use crate::params::Params;
+use crate::port::Port;
 use crate::registry::{AlgRef, Registry};
 use crate::selftest::Verdict;
 use crate::stats::{Meter, Stats};
@@ -201,11 +201,11 @@ impl Acomp {
     /// and not inside the call that submits them.
     #[must_use]
     pub fn is_async(&self) -> bool {
-        self.engine().is_some()
+        self.port().is_some()
     }
 
-    pub(crate) fn engine(&self) -> Option<&Arc<dyn Engine>> {
-        self.inner.prepared.engine()
+    pub(crate) fn port(&self) -> Option<&Port> {
+        self.inner.prepared.port()
     }
 
     /// Compresses on a pooled session: [`Session::compress`] for callers without one. At most as

@@ -2,23 +2,22 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hint::spin_loop;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::Stream;
 use futures::future::FusedFuture;
 
-use crate::engine::{DrivenBy, Engine, JobId, poll};
+use crate::engine::{DrivenBy, JobId};
 use crate::error::Error;
 use crate::flags::ReqFlags;
 use crate::op::ExecutedOn;
-use crate::panics::caught;
+use crate::port::BUDGET_OPS;
 use crate::request::{Completion, Request};
-use crate::slot::SlotTable;
+use crate::submitter::Channel;
+use crate::sync::{park, park_timeout, parker, spin_loop, yield_now};
 
 /// A request that was accepted.
 ///
@@ -42,10 +41,8 @@ enum State {
 }
 
 struct Pending {
-    index: usize,
     id: JobId,
-    table: Arc<SlotTable>,
-    engine: Arc<dyn Engine>,
+    channel: Arc<Channel>,
     flags: ReqFlags,
 }
 
@@ -54,15 +51,8 @@ impl Inflight {
         Self { state: State::Ready(completion) }
     }
 
-    pub(crate) fn pending(
-        index: usize,
-        id: JobId,
-        table: &Arc<SlotTable>,
-        engine: &Arc<dyn Engine>,
-        flags: ReqFlags,
-    ) -> Self {
-        let (table, engine) = (Arc::clone(table), Arc::clone(engine));
-        Self { state: State::Slot(Pending { index, id, table, engine, flags }) }
+    pub(crate) fn pending(id: JobId, channel: &Arc<Channel>, flags: ReqFlags) -> Self {
+        Self { state: State::Slot(Pending { id, channel: Arc::clone(channel), flags }) }
     }
 
     /// The completion if it is there, without waiting, waking or driving anything.
@@ -102,14 +92,14 @@ impl Inflight {
     /// have succeeded: cancelling is a request, completion decides.
     pub fn cancel(self) -> Cancel {
         if let State::Slot(pending) = &self.state {
-            caught(|| pending.engine.cancel(pending.id));
+            pending.channel.port.cancel(pending.id);
         }
         Cancel { inflight: self }
     }
 
     fn finish(&mut self) -> Option<Completion> {
         if let State::Slot(pending) = &self.state {
-            let completion = pending.table.take(pending.index)?;
+            let completion = pending.channel.table.take(pending.id)?;
             self.state = State::Taken;
             return Some(completion);
         }
@@ -135,15 +125,15 @@ impl Inflight {
             }
             if pending.drive() {
                 // Nobody will wake us. The CPU is for whoever else drives, now and then.
-                if spins.is_multiple_of(WAIT_SPINS) { thread::yield_now() } else { spin_loop() }
+                if spins.is_multiple_of(WAIT_SPINS) { yield_now() } else { spin_loop() }
             } else if spins < WAIT_SPINS {
                 spin_loop();
             } else {
-                pending.table.register(pending.index, &waker);
+                pending.channel.table.register(pending.id, &waker);
                 if let Some(completion) = self.finish() {
                     return Some(completion);
                 }
-                left.map_or_else(thread::park, thread::park_timeout);
+                left.map_or_else(park, park_timeout);
             }
         }
     }
@@ -152,7 +142,7 @@ impl Inflight {
 impl Pending {
     /// Helps the engine, and tells whether nobody else drives this request.
     fn drive(&self) -> bool {
-        let progress = poll(&*self.engine, BUDGET_OPS);
+        let progress = self.channel.port.poll(BUDGET_OPS);
         self.flags.contains(ReqFlags::POLL) || progress.driven_by == DrivenBy::Caller
     }
 }
@@ -166,7 +156,7 @@ impl Future for Inflight {
             return Poll::Ready(completion);
         }
         let State::Slot(pending) = &self.state else { return Poll::Pending };
-        pending.table.register(pending.index, cx.waker());
+        pending.channel.table.register(pending.id, cx.waker());
         let is_alone = pending.drive();
         if let Some(completion) = self.finish() {
             return Poll::Ready(completion);
@@ -188,7 +178,7 @@ impl FusedFuture for Inflight {
 impl Drop for Inflight {
     fn drop(&mut self) {
         if let State::Slot(pending) = &self.state {
-            pending.table.abandon(pending.index);
+            pending.channel.table.abandon(pending.id);
         }
     }
 }
@@ -277,26 +267,11 @@ impl Stream for Inflights {
     }
 }
 
-/// Wakes this thread. Made once per thread.
-fn parker() -> Waker {
-    struct Parker(Thread);
-    impl Wake for Parker {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let make = || Waker::from(Arc::new(Parker(thread::current())));
-    thread_local!(static PARKER: std::cell::OnceCell<Waker> = const { std::cell::OnceCell::new() });
-    PARKER.try_with(|parker| parker.get_or_init(make).clone()).unwrap_or_else(|_| make())
-}
-
 /// What a request that was already completed has to give.
 fn nothing() -> Completion {
     let request = Request::compress(Vec::new(), Vec::new());
     Completion { outcome: Err(Error::Unanswered), executed_on: ExecutedOn::Driver, request }
 }
 
-/// Completions that a waiter reaps at once, its own and others'.
-pub(crate) const BUDGET_OPS: usize = 16;
 /// Before a waiter sleeps: about 1 us, the time of a short operation.
-const WAIT_SPINS: u32 = 100;
+const WAIT_SPINS: u32 = if cfg!(loom) { 1 } else { 100 };

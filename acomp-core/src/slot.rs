@@ -21,17 +21,25 @@
 //! A wake that comes late may hit the next occupant of the slot: a spurious wake, harmless. A slot
 //! that is freed drops its waker, or an idle slot would keep a finished task alive.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
-use crate::request::Completion;
+use crate::engine::JobId;
+use crate::error::{Error, Outcome};
+use crate::op::{ExecutedOn, bounded};
+use crate::port::Backlog;
+use crate::request::{Completion, Request};
 use crate::stats::{Meter, Totals};
-use crate::sync::{AtomicU8, AtomicWaker, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU8, AtomicWaker, Mutex, MutexGuard, Ordering, lock};
 
 pub(crate) struct SlotTable {
     slots: Box<[Slot]>,
     free: Mutex<Vec<usize>>,
+    /// Tells its jobs from those of other tables on the same engine.
+    number: u64,
+    /// Where work waits that has a slot here.
+    backlog: Arc<Backlog>,
 }
 
 struct Slot {
@@ -45,7 +53,8 @@ struct Slot {
 }
 
 impl SlotTable {
-    pub(crate) fn new(depth: usize, totals: &Arc<Totals>) -> Self {
+    pub(crate) fn new(depth: usize, totals: &Arc<Totals>, backlog: &Arc<Backlog>) -> Self {
+        static TABLES: AtomicU64 = AtomicU64::new(0);
         let slot = |_| Slot {
             state: AtomicU8::new(FREE),
             generation: AtomicU64::new(0),
@@ -53,54 +62,71 @@ impl SlotTable {
             payload: Mutex::new(None),
             meter: Meter::new(totals),
         };
-        Self { slots: (0..depth).map(slot).collect(), free: Mutex::new((0..depth).collect()) }
+        backlog.add_places(depth);
+        Self {
+            slots: (0..depth).map(slot).collect(),
+            free: Mutex::new((0..depth).collect()),
+            number: TABLES.fetch_add(1, Ordering::Relaxed),
+            backlog: Arc::clone(backlog),
+        }
     }
 
-    /// Takes a slot and gives its index and generation.
-    pub(crate) fn claim(&self) -> Option<(usize, u64)> {
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    pub(crate) fn claim(&self) -> Option<JobId> {
         let index = self.free().pop()?;
         let slot = &self.slots[index];
         let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
         slot.generation.store(generation, Ordering::Relaxed);
         slot.state.store(INFLIGHT, Ordering::Relaxed); // Published with the job.
-        Some((index, generation))
+        Some(JobId { index, generation, table: self.number })
     }
 
     /// The device's side: hands the completion over, or drops it if nobody wants it any more.
-    pub(crate) fn complete(&self, index: usize, completion: Completion) {
-        let slot = &self.slots[index];
-        let request = &completion.request;
-        slot.meter.count(request.direction, request.src.len(), completion.outcome);
-        *lock(&slot.payload) = Some(completion);
+    pub(crate) fn complete(&self, id: JobId, request: Request, outcome: Outcome, on: ExecutedOn) {
+        let slot = &self.slots[id.index];
+        let outcome = bounded(outcome, request.dst.len());
+        slot.meter.count(request.direction, request.src.len(), outcome);
+        *lock(&slot.payload) = Some(Completion { outcome, executed_on: on, request });
         match slot.exchange(DONE) {
             Ok(_) => slot.waker.wake(),
-            Err(_abandoned) => drop(self.freed(index)),
+            Err(_abandoned) => drop(self.freed(id.index)),
         }
     }
 
-    /// The job is dissolved before anybody saw it: nobody else has the index.
-    pub(crate) fn retract(&self, index: usize) {
-        drop(self.freed(index));
+    /// Nobody else was told of the slot.
+    pub(crate) fn retract(&self, id: JobId) {
+        drop(self.freed(id.index));
     }
 
-    /// The handle's side: the completion, if it is there. The index is then no longer the handle's.
-    pub(crate) fn take(&self, index: usize) -> Option<Completion> {
-        if self.slots[index].state.load(Ordering::Acquire) != DONE {
+    /// The handle's side: the completion, if it is there. The slot is then no longer the handle's.
+    pub(crate) fn take(&self, id: JobId) -> Option<Completion> {
+        if self.slots[id.index].state.load(Ordering::Acquire) != DONE {
             return None;
         }
-        self.freed(index)
+        self.freed(id.index)
     }
 
     /// The handle's side: nobody will ask any more.
-    pub(crate) fn abandon(&self, index: usize) {
-        if self.slots[index].exchange(ABANDONED).is_err() {
-            drop(self.freed(index));
+    pub(crate) fn abandon(&self, id: JobId) {
+        if self.slots[id.index].exchange(ABANDONED).is_err() {
+            drop(self.freed(id.index));
+        } else if let Some(work) = self.backlog.remove(id) {
+            // Nobody works on it, so nobody else would free the slot.
+            drop(work.rejected(Error::Cancelled));
         }
     }
 
+    /// The device's side: whether the handle is gone.
+    pub(crate) fn is_abandoned(&self, id: JobId) -> bool {
+        self.slots[id.index].state.load(Ordering::Relaxed) == ABANDONED
+    }
+
     /// Whom to wake. Look again after this, before you sleep.
-    pub(crate) fn register(&self, index: usize, waker: &Waker) {
-        self.slots[index].waker.register(waker);
+    pub(crate) fn register(&self, id: JobId, waker: &Waker) {
+        self.slots[id.index].waker.register(waker);
     }
 
     pub(crate) fn free_slots(&self) -> usize {
@@ -126,6 +152,12 @@ impl SlotTable {
     }
 }
 
+impl Drop for SlotTable {
+    fn drop(&mut self) {
+        self.backlog.remove_places(self.slots.len());
+    }
+}
+
 impl Slot {
     /// From INFLIGHT; fails with the state that the other side was faster to reach.
     fn exchange(&self, state: u8) -> Result<u8, u8> {
@@ -133,120 +165,7 @@ impl Slot {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 const FREE: u8 = 0;
 const INFLIGHT: u8 = 1;
 const DONE: u8 = 2;
 const ABANDONED: u8 = 3;
-
-/// Every interleaving of the two sides: `cargo xtask loom`. Without a bound on preemptions they
-/// pass, too, in about a minute.
-#[cfg(all(test, loom))]
-mod loom_models {
-    use std::future::poll_fn;
-    use std::task::Poll;
-
-    use loom::future::block_on;
-    use loom::thread;
-
-    use super::*;
-    use crate::engine::Job;
-    use crate::error::Error;
-    use crate::op::ExecutedOn;
-    use crate::request::Request;
-
-    const DEPTH: usize = 1;
-
-    fn table() -> Arc<SlotTable> {
-        Arc::new(SlotTable::new(DEPTH, &Arc::default()))
-    }
-
-    /// A job, its slot, and a witness that its buffers are alive.
-    fn job(table: &Arc<SlotTable>) -> (Job, usize) {
-        let slot = table.claim().expect("a free slot");
-        (Job::new(Request::compress(vec![1], vec![0]), slot, table), slot.0)
-    }
-
-    async fn awaited(table: &SlotTable, index: usize) -> Completion {
-        poll_fn(|cx| {
-            if let Some(completion) = table.take(index) {
-                return Poll::Ready(completion);
-            }
-            table.register(index, cx.waker());
-            table.take(index).map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-
-    #[test]
-    fn completion_reaches_who_awaits_it() {
-        loom::model(|| {
-            let table = table();
-            let (job, index) = job(&table);
-            let device = thread::spawn(move || job.complete(Ok(1), ExecutedOn::Driver));
-            assert_eq!(block_on(awaited(&table, index)).outcome, Ok(1));
-            device.join().unwrap();
-            assert_eq!(table.free_slots(), DEPTH);
-        });
-    }
-
-    #[test]
-    fn job_that_is_dropped_reaches_who_awaits_it() {
-        loom::model(|| {
-            let table = table();
-            let (job, index) = job(&table);
-            let device = thread::spawn(move || drop(job));
-            assert_eq!(block_on(awaited(&table, index)).outcome, Err(Error::DeviceLost));
-            device.join().unwrap();
-            assert_eq!(table.free_slots(), DEPTH);
-        });
-    }
-
-    #[test]
-    fn abandoned_slot_is_freed_once() {
-        loom::model(|| {
-            let table = table();
-            let (job, index) = job(&table);
-            let device = thread::spawn(move || job.complete(Ok(1), ExecutedOn::Driver));
-            table.abandon(index);
-            device.join().unwrap();
-            assert_eq!(table.free_slots(), DEPTH);
-            assert!(table.claim().is_some() && table.claim().is_none());
-        });
-    }
-
-    /// Looks once, as after a timeout, then lets go.
-    #[test]
-    fn slot_that_is_looked_at_and_abandoned_is_freed_once() {
-        loom::model(|| {
-            let table = table();
-            let (job, index) = job(&table);
-            let device = thread::spawn(move || job.complete(Ok(1), ExecutedOn::Driver));
-            if table.take(index).is_none() {
-                table.abandon(index);
-            }
-            device.join().unwrap();
-            assert_eq!(table.free_slots(), DEPTH);
-        });
-    }
-
-    /// The wake of the first occupant may come after the second has registered.
-    #[test]
-    fn next_occupant_is_served_although_the_last_wake_is_late() {
-        loom::model(|| {
-            let table = table();
-            let (first, index) = job(&table);
-            let device = thread::spawn(move || first.complete(Ok(1), ExecutedOn::Driver));
-            assert_eq!(block_on(awaited(&table, index)).outcome, Ok(1));
-            let (second, index) = job(&table);
-            let again = thread::spawn(move || second.complete(Ok(0), ExecutedOn::Driver));
-            assert_eq!(block_on(awaited(&table, index)).outcome, Ok(0));
-            device.join().unwrap();
-            again.join().unwrap();
-            assert_eq!(table.free_slots(), DEPTH);
-        });
-    }
-}

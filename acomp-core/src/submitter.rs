@@ -2,19 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
+
 use std::time::{Duration, Instant};
 
 use crate::buf::{Buf, BufPool};
-use crate::engine::{Engine, Job, poll};
+use crate::engine::Work;
 use crate::error::{Error, OpenError, Outcome};
 use crate::handle::{Acomp, Session};
-use crate::inflight::{BUDGET_OPS, Inflight, Inflights};
+use crate::inflight::{Inflight, Inflights};
 use crate::op::{Direction, ExecutedOn};
-use crate::panics::caught;
+use crate::port::{BUDGET_OPS, Port};
 use crate::request::{Completion, Rejected, Request};
 use crate::slot::SlotTable;
+use crate::sync::{Mutex, lock, yield_now};
 
 /// Submits requests that complete later. Shared by threads.
 ///
@@ -38,11 +39,31 @@ pub struct Submitter {
     acomp: Acomp,
 }
 
+/// What a submitter shares with its requests.
+pub(crate) struct Channel {
+    pub(crate) port: Port,
+    pub(crate) table: Arc<SlotTable>,
+}
+
+impl Channel {
+    pub(crate) fn submit(self: &Arc<Self>, request: Request) -> Result<Inflight, Rejected> {
+        let reaped = || {
+            self.port.poll(BUDGET_OPS);
+            self.table.claim()
+        };
+        let Some(id) = self.table.claim().or_else(reaped) else {
+            return Err(Rejected { error: Error::Busy, request });
+        };
+        let flags = request.flags;
+        // From here on the slot belongs to the handle, too: the request may be complete before we
+        // return.
+        self.port.submit(Work::new(request, id, &self.table))?;
+        Ok(Inflight::pending(id, self, flags))
+    }
+}
+
 enum Path {
-    Engine {
-        engine: Arc<dyn Engine>,
-        table: Arc<SlotTable>,
-    },
+    Engine(Arc<Channel>),
     /// Sessions that nobody uses now.
     Software(Mutex<Vec<Session>>),
 }
@@ -53,10 +74,10 @@ impl Submitter {
             let why = format!("at most {DEPTH_OPS_MAX} requests at a time, not {depth}");
             return Err(OpenError::invalid_param("depth", why));
         }
-        let path = match acomp.engine() {
-            Some(engine) => {
-                let table = Arc::new(SlotTable::new(depth, acomp.alg().totals()));
-                Path::Engine { engine: Arc::clone(engine), table }
+        let path = match acomp.port() {
+            Some(port) => {
+                let table = SlotTable::new(depth, acomp.alg().totals(), port.backlog());
+                Path::Engine(Arc::new(Channel { port: port.clone(), table: Arc::new(table) }))
             }
             None => {
                 let sessions = (0..depth).map(|_| acomp.session());
@@ -74,13 +95,15 @@ impl Submitter {
         &self.acomp
     }
 
-    /// Submits a request. Never blocks on a device; a driver without an engine does the work here.
+    /// Submits a request. Never waits for a device, unless the request [may
+    /// sleep](crate::ReqFlags::MAY_SLEEP); a driver without an engine does the work here.
     ///
     /// # Errors
     ///
-    /// [`Rejected`] with the request: [`Error::Busy`] when every place is taken,
-    /// [`Error::Unsupported`] when the source is longer than the driver takes, or what the engine
-    /// answers.
+    /// [`Rejected`] with the request: [`Error::Busy`] when every place of this submitter is taken,
+    /// which no flag helps, or when the engine is full and the request may neither
+    /// [wait](crate::ReqFlags::MAY_BACKLOG) nor sleep; [`Error::Unsupported`] when the source is
+    /// longer than the driver takes; or what the engine answers.
     pub fn submit(&self, request: Request) -> Result<Inflight, Rejected> {
         let src_bytes_max = self.acomp.src_bytes_max().map_or(usize::MAX, Into::into);
         if request.direction == Direction::Compress && request.src.len() > src_bytes_max {
@@ -88,13 +111,7 @@ impl Submitter {
         }
         match &self.path {
             Path::Software(sessions) => self.run(sessions, request).map(Inflight::ready),
-            Path::Engine { engine, table } => match send(engine, table, request) {
-                Err(Rejected { error: Error::Busy, request }) => {
-                    self.poll(BUDGET_OPS);
-                    send(engine, table, request)
-                }
-                sent => sent,
-            },
+            Path::Engine(channel) => channel.submit(request),
         }
     }
 
@@ -170,7 +187,7 @@ impl Submitter {
     /// Completes up to `budget` requests that are ready, of whomever, and tells how many.
     pub fn poll(&self, budget: usize) -> usize {
         match &self.path {
-            Path::Engine { engine, .. } => poll(&**engine, budget).completed,
+            Path::Engine(channel) => channel.port.poll(budget).completed,
             Path::Software(_) => 0,
         }
     }
@@ -179,7 +196,7 @@ impl Submitter {
     #[must_use]
     pub fn free_slots(&self) -> usize {
         match &self.path {
-            Path::Engine { table, .. } => table.free_slots(),
+            Path::Engine(channel) => channel.table.free_slots(),
             Path::Software(sessions) => lock(sessions).len(),
         }
     }
@@ -191,14 +208,15 @@ impl Submitter {
     /// Gives the submitter back when that takes longer than `limit`. Dropping it is still fine:
     /// what remains belongs to its jobs.
     pub fn close(self, limit: Duration) -> Result<(), Self> {
-        let Path::Engine { table, .. } = &self.path else { return Ok(()) };
+        let Path::Engine(channel) = &self.path else { return Ok(()) };
+        let table = &channel.table;
         let started = Instant::now();
         while table.free_slots() < table.depth() {
             if started.elapsed() >= limit {
                 return Err(self);
             }
             if self.poll(BUDGET_OPS) == 0 {
-                thread::yield_now();
+                yield_now();
             }
         }
         Ok(())
@@ -262,34 +280,6 @@ impl fmt::Debug for Submitter {
             .field("free_slots", &self.free_slots())
             .finish_non_exhaustive()
     }
-}
-
-fn send(
-    engine: &Arc<dyn Engine>,
-    table: &Arc<SlotTable>,
-    request: Request,
-) -> Result<Inflight, Rejected> {
-    let Some(slot) = table.claim() else {
-        return Err(Rejected { error: Error::Busy, request });
-    };
-    let flags = request.flags;
-    let job = Job::new(request, slot, table);
-    let id = job.id();
-    // From here on the slot belongs to the handle, too: the job may be complete before we return.
-    match caught(|| engine.submit(job)) {
-        // An engine that panicked dropped the job, which is an answer.
-        Some(Ok(())) | None => Ok(Inflight::pending(slot.0, id, table, engine, flags)),
-        Some(Err(refused)) => {
-            let error = refused.error;
-            let request = refused.job.into_request();
-            let request = request.unwrap_or_else(|| Request::compress(Vec::new(), Vec::new()));
-            Err(Rejected { error, request })
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// More than any queue of a device holds.

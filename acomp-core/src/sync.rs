@@ -1,17 +1,62 @@
-//! What the state machine of slots is made of: std's types, or loom's where loom explores every
-//! interleaving (`--cfg loom`).
+//! What slots, requests and backlogs synchronise with: std's types, or loom's where loom explores
+//! every interleaving (`--cfg loom`).
+
+use std::sync::{Arc, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::Duration;
 
 #[cfg(not(loom))]
 pub(crate) use {
     futures::task::AtomicWaker,
-    std::sync::atomic::{AtomicU8, Ordering},
-    std::sync::{Mutex, MutexGuard},
+    std::hint::spin_loop,
+    std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence},
+    std::sync::{Condvar, Mutex, MutexGuard},
+    std::thread::{Thread, current, park, park_timeout, yield_now},
 };
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU8, Ordering};
+pub(crate) use loom::{
+    hint::spin_loop,
+    sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence},
+    sync::{Condvar, Mutex, MutexGuard},
+    thread::{Thread, current, park, yield_now},
+};
+
+/// What panicked under a lock of ours left nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn wait_timeout<'m, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'m, T>,
+    limit: Duration,
+) -> MutexGuard<'m, T> {
+    condvar.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// Wakes this thread.
+pub(crate) fn parker() -> Waker {
+    struct Parker(Thread);
+    impl Wake for Parker {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let make = || Waker::from(Arc::new(Parker(current())));
+    #[cfg(loom)] // Threads of one execution are not those of the next.
+    return make();
+    // Made once per thread.
+    thread_local!(static PARKER: std::cell::OnceCell<Waker> = const { std::cell::OnceCell::new() });
+    #[cfg(not(loom))]
+    PARKER.try_with(|parker| parker.get_or_init(make).clone()).unwrap_or_else(|_| make())
+}
+
+/// The time is always up: loom knows none.
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard};
+pub(crate) fn park_timeout(_: Duration) {
+    yield_now();
+}
 
 /// loom's, with the interface of futures'.
 #[cfg(loom)]
@@ -23,7 +68,7 @@ impl AtomicWaker {
         Self(loom::future::AtomicWaker::new())
     }
 
-    pub(crate) fn register(&self, waker: &std::task::Waker) {
+    pub(crate) fn register(&self, waker: &Waker) {
         self.0.register_by_ref(waker);
     }
 
@@ -31,7 +76,7 @@ impl AtomicWaker {
         self.0.wake();
     }
 
-    pub(crate) fn take(&self) -> Option<std::task::Waker> {
+    pub(crate) fn take(&self) -> Option<Waker> {
         self.0.take_waker()
     }
 }

@@ -11,16 +11,26 @@ use std::thread;
 
 use acomp_core::{
     Acomp, AlgInfo, Algorithm, Codec, DrivenBy, Engine, Error, ExecutedOn, Job, JobId, Kind,
-    OpenError, Outcome, Params, Progress, Refused, Registry, Submitter,
+    OpenError, Outcome, Params, Port, Progress, Refused, Registry, Submitter,
 };
 
-/// A transform over this engine, with this many places.
+/// A submitter with this many places over this engine.
 pub(crate) fn submitter(engine: Arc<dyn Engine>, depth: usize) -> Submitter {
+    acomp(engine).submitter(depth).unwrap()
+}
+
+/// Two submitters over one engine, each with this many places.
+pub(crate) fn submitters(engine: Arc<dyn Engine>, depth: usize) -> [Submitter; 2] {
+    let acomp = acomp(engine);
+    [(); 2].map(|()| acomp.submitter(depth).unwrap())
+}
+
+fn acomp(engine: Arc<dyn Engine>) -> Acomp {
     let registry = Registry::from_entries([]);
-    let guard = registry.add(Arc::new(Device { engine })).unwrap();
+    let guard = registry.add(Arc::new(Device { port: Port::new(engine) })).unwrap();
     let acomp = Acomp::open(guard.alg().clone(), Params::new()).unwrap();
     assert!(acomp.is_async());
-    acomp.submitter(depth).unwrap()
+    acomp
 }
 
 /// Holds jobs until the test completes them.
@@ -125,7 +135,7 @@ pub(crate) fn execute(mut job: Job) {
 }
 
 struct Device {
-    engine: Arc<dyn Engine>,
+    port: Port,
 }
 
 static INFO: AlgInfo = AlgInfo::new("toy", "toy-dev").with_kind(Kind::Offload);
@@ -140,8 +150,8 @@ impl Algorithm for Device {
         Ok(Box::new(Copy))
     }
 
-    fn engine(&self) -> Option<&Arc<dyn Engine>> {
-        Some(&self.engine)
+    fn port(&self) -> Option<&Port> {
+        Some(&self.port)
     }
 }
 
