@@ -1,6 +1,6 @@
 //! Every interleaving of whoever waits for a request with the engine that completes it, up to two
-//! preemptions (`cargo xtask loom`; `--preemptions` takes more). One or two requests, an engine with
-//! room for one, one thread on each side; a waiter spins once before it sleeps.
+//! preemptions (`cargo xtask loom`; `--preemptions` takes more). One or two requests, an engine
+//! with room for one, one thread on each side; a waiter spins once before it sleeps.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! `acomp bench`: what the layers around a codec cost. Always interleaved: each round measures
 //! every candidate once, medians over the rounds are reported.
 
+mod asynchronous;
 mod overhead;
 mod rounds;
 mod zswap;
@@ -13,6 +14,8 @@ use crate::output::Rows;
 pub(crate) enum Command {
     /// A session, a chain and a shared handle beside a direct call.
     Overhead,
+    /// Requests that complete later, beside blocking calls.
+    Async,
     /// zswap beside the bare session calls on the same pages.
     Zswap(zswap::Args),
 }
@@ -20,6 +23,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> Result<Rows> {
     match command {
         Command::Overhead => overhead::run(),
+        Command::Async => asynchronous::run(),
         Command::Zswap(args) => zswap::run(args),
     }
 }

@@ -1,0 +1,171 @@
+//! `acomp bench async`: what a request costs beside the blocking call, in ns.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hint::black_box;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use acomp::{
+    Acomp, AlgInfo, Algorithm, Codec, Completion, DrivenBy, Engine, Error, ExecutedOn, Job, Kind,
+    OpenError, Outcome, Params, Port, Progress, Refused, Registry, Request, Submitter,
+};
+use anyhow::{Context, Result};
+use futures::executor::block_on;
+
+use super::rounds::{interleaved, median};
+use crate::output::{Row, Rows, rounded, row};
+
+pub(crate) fn run() -> Result<Rows> {
+    Ok(Rows::new(vec![requests()?]))
+}
+
+/// A device that does nothing, over leased buffers of 64 bytes: nothing but the calls. The request
+/// of each completion is submitted again.
+fn requests() -> Result<Row> {
+    let registry = Registry::from_entries([]);
+    let device = registry.add(Arc::new(Device { port: Port::new(Arc::new(Inline::default())) }))?;
+    let acomp = Acomp::open(device.alg().clone(), Params::new())?;
+    let mut session = acomp.session()?;
+    let submitter = acomp.submitter(DEPTH)?;
+    let lease = || submitter.lease(BUFFER_BYTES).context("a lease");
+    let (src, mut dst) = (lease()?, lease()?);
+    let request = || Ok::<_, anyhow::Error>(Request::compress(lease()?, lease()?));
+    let (mut waited, mut awaited) = (Some(request()?), Some(request()?));
+
+    let mut by_session = || {
+        for _ in 0..REQUESTS {
+            black_box(session.compress(black_box(&src), black_box(&mut dst)))?;
+        }
+        Ok(())
+    };
+    let mut by_wait = || {
+        each(&mut waited, |request| Ok(black_box(submit(&submitter, request)?.wait())))
+    };
+    let mut by_await = || {
+        block_on(async {
+            let mut request = awaited.take().context("a request")?;
+            for _ in 0..REQUESTS {
+                let completion = black_box(submit(&submitter, request)?.await);
+                completion.outcome?;
+                request = completion.request;
+            }
+            awaited = Some(request);
+            Ok(())
+        })
+    };
+    let rounds = interleaved("requests", [&mut by_session, &mut by_wait, &mut by_await])?;
+    let allocations = allocation_counter::measure(|| {
+        let _ = (by_wait(), by_await());
+    });
+    let requests = REQUESTS as f64;
+    let ns = |i: usize| rounded(median(&rounds, |round| round[i] / requests));
+    let extra_ns = |i: usize| rounded(median(&rounds, |round| (round[i] - round[0]) / requests));
+    Ok(row! {
+        session_ns: ns(0),
+        engine_inline_ns: ns(1),
+        engine_inline_extra_ns: extra_ns(1),
+        await_ns: ns(2),
+        await_extra_ns: extra_ns(2),
+        allocs_per_request: rounded(allocations.count_total as f64 / (2.0 * requests)),
+    })
+}
+
+fn each(
+    slot: &mut Option<Request>,
+    mut ask: impl FnMut(Request) -> Result<Completion>,
+) -> Result<()> {
+    let mut request = slot.take().context("a request")?;
+    for _ in 0..REQUESTS {
+        let completion = ask(request)?;
+        completion.outcome?;
+        request = completion.request;
+    }
+    *slot = Some(request);
+    Ok(())
+}
+
+fn submit(submitter: &Submitter, request: Request) -> Result<acomp::Inflight> {
+    submitter.submit(black_box(request)).map_err(|rejected| rejected.error.into())
+}
+
+struct Device {
+    port: Port,
+}
+
+static INFO: AlgInfo = AlgInfo::new("nothing", "nothing-dev").with_kind(Kind::Offload);
+
+impl Algorithm for Device {
+    fn info(&self) -> &AlgInfo {
+        &INFO
+    }
+
+    fn open(&self, params: &Params) -> Result<Box<dyn Codec>, OpenError> {
+        params.allow(&[])?;
+        Ok(Box::new(Nothing))
+    }
+
+    fn port(&self) -> Option<&Port> {
+        Some(&self.port)
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").finish_non_exhaustive()
+    }
+}
+
+struct Nothing;
+
+impl Codec for Nothing {
+    fn compress(&mut self, src: &[u8], _: &mut [u8]) -> Outcome {
+        Ok(src.len())
+    }
+
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
+        self.compress(src, dst)
+    }
+}
+
+/// Completes jobs when it is polled.
+struct Inline {
+    jobs: Mutex<VecDeque<Job>>,
+}
+
+impl Inline {
+    fn jobs(&self) -> MutexGuard<'_, VecDeque<Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Inline {
+    fn default() -> Self {
+        Self { jobs: Mutex::new(VecDeque::with_capacity(DEPTH)) }
+    }
+}
+
+impl Engine for Inline {
+    fn submit(&self, job: Job) -> Result<(), Refused> {
+        let mut jobs = self.jobs();
+        if jobs.len() == DEPTH {
+            return Err(Refused { error: Error::Busy, job });
+        }
+        jobs.push_back(job);
+        Ok(())
+    }
+
+    fn poll(&self, budget: usize) -> Progress {
+        let mut completed = 0;
+        while completed < budget {
+            let Some(mut job) = self.jobs().pop_front() else { break };
+            let src_bytes = job.io().0.len();
+            job.complete(Ok(src_bytes), ExecutedOn::Driver);
+            completed += 1;
+        }
+        Progress { completed, driven_by: DrivenBy::Caller }
+    }
+}
+
+const BUFFER_BYTES: usize = 64;
+const DEPTH: usize = 8;
+const REQUESTS: usize = 20_000;
