@@ -2,13 +2,12 @@
 //! There is nothing unsafe to write. Both may still change until the first device uses them.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::error::{Error, Outcome};
 use crate::flags::ReqFlags;
 use crate::op::{Direction, ExecutedOn};
-use crate::request::{Rejected, Request};
-use crate::slot::SlotTable;
+use crate::request::Request;
+use crate::slot::{Place, Work};
 
 /// What executes jobs: a device, or threads. A driver offers it through a [`Port`](crate::Port).
 ///
@@ -52,27 +51,24 @@ impl Job {
     /// Its number, for [`Engine::cancel`].
     #[must_use]
     pub fn id(&self) -> JobId {
-        self.work.as_ref().map_or(JobId::NOBODY, |work| work.id)
+        self.work.as_ref().map_or(JobId::NOBODY, Work::id)
     }
 
     /// Which way it goes.
     #[must_use]
     pub fn direction(&self) -> Direction {
-        self.work.as_ref().map_or(Direction::Compress, |work| work.request.direction)
+        self.request().map_or(Direction::Compress, |request| request.direction)
     }
 
     /// How it may be carried out.
     #[must_use]
     pub fn flags(&self) -> ReqFlags {
-        self.work.as_ref().map_or(ReqFlags::empty(), |work| work.request.flags)
+        self.request().map_or(ReqFlags::empty(), |request| request.flags)
     }
 
     /// Source and destination.
     pub fn io(&mut self) -> (&[u8], &mut [u8]) {
-        match &mut self.work {
-            Some(Work { request, .. }) => (&request.src, &mut request.dst),
-            None => (&[], &mut []),
-        }
+        self.work.as_mut().map_or((&[], &mut []), Work::io)
     }
 
     /// Answers it. A length beyond the destination becomes [`Error::Overclaimed`].
@@ -84,15 +80,18 @@ impl Job {
         Self { work: Some(work) }
     }
 
-    /// Takes back a job that was refused.
-    pub(crate) fn into_work(mut self) -> Option<Work> {
-        self.work.take()
+    /// Takes back a job that was refused, if it is that of this place.
+    pub(crate) fn into_work_at(mut self, place: Place) -> Option<Work> {
+        self.work.take_if(|work| work.place() == place)
+    }
+
+    fn request(&self) -> Option<&Request> {
+        self.work.as_ref().map(Work::request)
     }
 
     fn answer(&mut self, outcome: Outcome, on: ExecutedOn) {
-        if let Some(Work { request, id, table }) = self.work.take() {
-            table.complete(id, request, outcome, on);
-            table.backlog().advance();
+        if let Some(work) = self.work.take() {
+            work.complete(outcome, on).backlog().advance();
         }
     }
 }
@@ -105,50 +104,7 @@ impl Drop for Job {
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let request = self.work.as_ref().map(|work| &work.request);
-        f.debug_struct("Job").field("id", &self.id()).field("request", &request).finish()
-    }
-}
-
-/// A request, and the slot where its completion is awaited.
-pub(crate) struct Work {
-    request: Request,
-    id: JobId,
-    table: Arc<SlotTable>,
-}
-
-impl Work {
-    pub(crate) fn new(request: Request, id: JobId, table: &Arc<SlotTable>) -> Self {
-        Self { request, id, table: Arc::clone(table) }
-    }
-
-    pub(crate) fn id(&self) -> JobId {
-        self.id
-    }
-
-    pub(crate) fn flags(&self) -> ReqFlags {
-        self.request.flags
-    }
-
-    /// The same without leave to sleep: on the thread of somebody else.
-    pub(crate) fn awake(mut self) -> Self {
-        self.request.flags.remove(ReqFlags::MAY_SLEEP);
-        self
-    }
-
-    /// Whether nobody waits for it any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.table.is_abandoned(self.id)
-    }
-
-    pub(crate) fn complete(self, outcome: Outcome, on: ExecutedOn) {
-        self.table.complete(self.id, self.request, outcome, on);
-    }
-
-    /// Back to whoever submitted it: nobody else was told of its slot.
-    pub(crate) fn rejected(self, error: Error) -> Rejected {
-        self.table.retract(self.id);
-        Rejected { error, request: self.request }
+        f.debug_struct("Job").field("id", &self.id()).field("request", &self.request()).finish()
     }
 }
 

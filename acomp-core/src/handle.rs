@@ -188,7 +188,8 @@ impl Acomp {
     }
 
     /// Opens the asynchronous side, for at most `depth` requests at a time. All allocation happens
-    /// here: 128 KiB of buffers for each, and a session for each if the driver has no engine.
+    /// here: 128 KiB of buffers for each. Without an engine, requests run on pooled sessions, as
+    /// [`compress`](Self::compress) does.
     ///
     /// # Errors
     ///

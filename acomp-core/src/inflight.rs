@@ -4,18 +4,19 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures::Stream;
 use futures::future::FusedFuture;
 
-use crate::engine::{DrivenBy, JobId};
+use crate::engine::DrivenBy;
 use crate::error::Error;
 use crate::flags::ReqFlags;
 use crate::op::ExecutedOn;
 use crate::port::BUDGET_OPS;
 use crate::request::{Completion, Request};
+use crate::slot::Ticket;
 use crate::submitter::Channel;
 use crate::sync::{park, park_timeout, parker, spin_loop, yield_now};
 
@@ -30,29 +31,14 @@ use crate::sync::{park, park_timeout, parker, spin_loop, yield_now};
 /// awaiting and waiting do.
 #[must_use = "dropping an in-flight request abandons its result"]
 pub struct Inflight {
-    state: State,
-}
-
-enum State {
-    Ready(Completion),
-    Slot(Pending),
-    /// The completion was given away.
-    Taken,
-}
-
-struct Pending {
-    id: JobId,
+    ticket: Ticket,
     channel: Arc<Channel>,
     flags: ReqFlags,
 }
 
 impl Inflight {
-    pub(crate) fn ready(completion: Completion) -> Self {
-        Self { state: State::Ready(completion) }
-    }
-
-    pub(crate) fn pending(id: JobId, channel: &Arc<Channel>, flags: ReqFlags) -> Self {
-        Self { state: State::Slot(Pending { id, channel: Arc::clone(channel), flags }) }
+    pub(crate) fn new(ticket: Ticket, channel: &Arc<Channel>, flags: ReqFlags) -> Self {
+        Self { ticket, channel: Arc::clone(channel), flags }
     }
 
     /// The completion if it is there, without waiting, waking or driving anything.
@@ -70,11 +56,7 @@ impl Inflight {
     /// A request whose completion was already awaited gives an empty one, [`Error::Unanswered`].
     #[must_use]
     pub fn wait(mut self) -> Completion {
-        loop {
-            if let Some(completion) = self.wait_until(None) {
-                return completion;
-            }
-        }
+        self.wait_until(None).unwrap_or_else(nothing)
     }
 
     /// As [`wait`](Self::wait), but no longer than this.
@@ -84,66 +66,71 @@ impl Inflight {
     /// Gives the request back, which is still under way: a timeout is not a completion, and the
     /// device may still write to the buffers.
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Completion, Self> {
-        let deadline = Instant::now().checked_add(limit);
-        self.wait_until(deadline).ok_or(self)
+        match self.wait_until(Instant::now().checked_add(limit)) {
+            Some(completion) => Ok(completion),
+            None if self.ticket.is_spent() => Ok(nothing()),
+            None => Err(self),
+        }
     }
 
     /// Asks the device to give up, and resolves to the completion, with the buffers. It may still
     /// have succeeded: cancelling is a request, completion decides.
     pub fn cancel(self) -> Cancel {
-        if let State::Slot(pending) = &self.state {
-            pending.channel.port.cancel(pending.id);
+        if let Some(id) = self.channel.table.id(&self.ticket) {
+            self.channel.port.cancel(id);
         }
         Cancel { inflight: self }
     }
 
-    fn finish(&mut self) -> Option<Completion> {
-        if let State::Slot(pending) = &self.state {
-            let completion = pending.channel.table.take(pending.id)?;
-            self.state = State::Taken;
-            return Some(completion);
-        }
-        match std::mem::replace(&mut self.state, State::Taken) {
-            State::Ready(completion) => Some(completion),
-            _ => None,
-        }
+    pub(crate) fn finish(&mut self) -> Option<Completion> {
+        self.channel.table.take(&mut self.ticket)
     }
 
-    /// `None` when the deadline has passed. Without one, only ever with a completion.
-    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Completion> {
-        let waker = parker();
-        let mut spins = 0u32;
-        loop {
-            spins = spins.wrapping_add(1);
-            if let Some(completion) = self.finish() {
-                return Some(completion);
-            }
-            let State::Slot(pending) = &self.state else { return Some(nothing()) };
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return None;
-            }
-            if pending.drive() {
-                // Nobody will wake us. The CPU is for whoever else drives, now and then.
-                if spins.is_multiple_of(WAIT_SPINS) { yield_now() } else { spin_loop() }
-            } else if spins < WAIT_SPINS {
-                spin_loop();
-            } else {
-                pending.channel.table.register(pending.id, &waker);
-                if let Some(completion) = self.finish() {
-                    return Some(completion);
-                }
-                left.map_or_else(park, park_timeout);
-            }
-        }
+    fn is_done(&self) -> bool {
+        self.channel.table.is_done(&self.ticket)
     }
-}
 
-impl Pending {
+    fn register(&self, waker: &Waker) {
+        self.channel.table.register(&self.ticket, waker);
+    }
+
     /// Helps the engine, and tells whether nobody else drives this request.
     fn drive(&self) -> bool {
         let progress = self.channel.port.poll(BUDGET_OPS);
         self.flags.contains(ReqFlags::POLL) || progress.driven_by == DrivenBy::Caller
+    }
+
+    /// `None` when the deadline has passed, or the completion was given away before.
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Completion> {
+        let mut spins = 0u32;
+        while !self.ticket.is_spent() {
+            let is_alone = !self.is_done() && self.drive();
+            if let Some(completion) = self.finish() {
+                return Some(completion);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return None;
+            }
+            spins = spins.wrapping_add(1);
+            self.pause(spins, is_alone, left);
+        }
+        None
+    }
+
+    #[cold]
+    fn pause(&self, spins: u32, is_alone: bool, left: Option<Duration>) {
+        if is_alone {
+            // Nobody will wake us. The CPU is for whoever else drives, now and then.
+            if spins.is_multiple_of(WAIT_SPINS) { yield_now() } else { spin_loop() }
+        } else if spins < WAIT_SPINS {
+            spin_loop();
+        } else {
+            self.register(&parker());
+            if !self.is_done() {
+                left.map_or_else(park, park_timeout);
+            }
+        }
     }
 }
 
@@ -155,9 +142,13 @@ impl Future for Inflight {
         if let Some(completion) = self.finish() {
             return Poll::Ready(completion);
         }
-        let State::Slot(pending) = &self.state else { return Poll::Pending };
-        pending.channel.table.register(pending.id, cx.waker());
-        let is_alone = pending.drive();
+        if self.ticket.is_spent() {
+            return Poll::Pending;
+        }
+        let is_alone = self.drive();
+        if !is_alone {
+            self.register(cx.waker());
+        }
         if let Some(completion) = self.finish() {
             return Poll::Ready(completion);
         }
@@ -171,26 +162,19 @@ impl Future for Inflight {
 
 impl FusedFuture for Inflight {
     fn is_terminated(&self) -> bool {
-        matches!(self.state, State::Taken)
+        self.ticket.is_spent()
     }
 }
 
 impl Drop for Inflight {
     fn drop(&mut self) {
-        if let State::Slot(pending) = &self.state {
-            pending.channel.table.abandon(pending.id);
-        }
+        self.channel.table.abandon(&mut self.ticket);
     }
 }
 
 impl fmt::Debug for Inflight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Ready(_) => "ready",
-            State::Slot(_) => "under way",
-            State::Taken => "taken",
-        };
-        f.debug_struct("Inflight").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Inflight").field("is_done", &self.is_done()).finish_non_exhaustive()
     }
 }
 

@@ -9,12 +9,12 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::engine::{DrivenBy, Engine, Job, JobId, Progress, Refused, Work};
+use crate::engine::{DrivenBy, Engine, Job, JobId, Progress, Refused};
 use crate::error::Error;
 use crate::flags::ReqFlags;
 use crate::op::ExecutedOn;
 use crate::panics::caught;
-use crate::request::Rejected;
+use crate::slot::Work;
 use crate::sync::{
     AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence, lock, wait_timeout, yield_now,
 };
@@ -51,18 +51,20 @@ impl Port {
         &self.inner.backlog
     }
 
-    /// Brings work to the engine or, if it may wait, into the backlog. Refused, it has no slot.
-    pub(crate) fn submit(&self, work: Work) -> Result<(), Rejected> {
-        let (id, flags) = (work.id(), work.flags());
-        let offered = match self.offer(work) {
-            Err((Error::Busy, work)) => {
-                self.poll(BUDGET_OPS);
-                self.offer(work)
-            }
-            offered => offered,
-        };
-        match offered {
+    /// Brings work to the engine or, if it may wait, into the backlog.
+    pub(crate) fn submit(&self, work: Work) -> Result<(), (Error, Work)> {
+        match self.offer(work) {
             Ok(()) => Ok(()),
+            Err((Error::Busy, work)) => self.submit_to_full(work),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    #[cold]
+    fn submit_to_full(&self, work: Work) -> Result<(), (Error, Work)> {
+        let (id, flags) = (work.id(), work.flags());
+        self.poll(BUDGET_OPS);
+        match self.offer(work) {
             Err((Error::Busy, work)) if flags.contains(ReqFlags::MAY_BACKLOG) => {
                 self.inner.backlog.push(work);
                 Ok(())
@@ -71,7 +73,7 @@ impl Port {
                 self.inner.backlog.push(work);
                 self.sleep_until_taken(id)
             }
-            Err((error, work)) => Err(work.rejected(error)),
+            offered => offered,
         }
     }
 
@@ -79,14 +81,16 @@ impl Port {
     pub(crate) fn poll(&self, budget: usize) -> Progress {
         let nothing = Progress { completed: 0, driven_by: DrivenBy::Device };
         let progress = caught(|| self.inner.engine.poll(budget)).unwrap_or(nothing);
-        self.inner.backlog.advance();
+        if !self.inner.backlog.is_empty() {
+            self.inner.backlog.hand_over();
+        }
         progress
     }
 
     /// Work that still waits is cancelled; what the engine has, it is asked to give up.
     pub(crate) fn cancel(&self, id: JobId) {
         match self.inner.backlog.remove(id) {
-            Some(work) => work.complete(Err(Error::Cancelled), ExecutedOn::Driver),
+            Some(work) => drop(work.complete(Err(Error::Cancelled), ExecutedOn::Driver)),
             None => {
                 caught(|| self.inner.engine.cancel(id));
             }
@@ -102,7 +106,7 @@ impl Port {
         }
     }
 
-    fn sleep_until_taken(&self, id: JobId) -> Result<(), Rejected> {
+    fn sleep_until_taken(&self, id: JobId) -> Result<(), (Error, Work)> {
         let backlog = &self.inner.backlog;
         let started = Instant::now();
         loop {
@@ -110,7 +114,7 @@ impl Port {
             let left = SLEEP_MAX.saturating_sub(started.elapsed());
             if left.is_zero() {
                 let removed = backlog.remove(id);
-                return removed.map_or(Ok(()), |work| Err(work.rejected(Error::Busy)));
+                return removed.map_or(Ok(()), |work| Err((Error::Busy, work)));
             }
             match driven_by {
                 DrivenBy::Caller if backlog.state().has(id) => yield_now(),
@@ -130,14 +134,15 @@ impl fmt::Debug for Port {
 
 /// Hands work to an engine, which may give it back.
 fn offer(engine: &dyn Engine, work: Work) -> Result<(), (Error, Work)> {
-    let id = work.id();
+    let place = work.place();
     match caught(|| engine.submit(Job::new(work))) {
-        Some(Err(Refused { error, job })) if job.id() == id => {
-            job.into_work().map_or(Ok(()), |work| Err((error, work)))
-        }
-        // An engine that panicked dropped the job, and one that gave back another job dropped that
-        // one just now: all of them are answered.
-        _ => Ok(()),
+        Some(Err(Refused { error, job })) => match job.into_work_at(place) {
+            Some(work) => Err((error, work)),
+            // Another job than it was given, answered now; ours will be.
+            None => Ok(()),
+        },
+        // An engine that panicked dropped the job, which is an answer.
+        Some(Ok(())) | None => Ok(()),
     }
 }
 
@@ -241,7 +246,7 @@ impl Backlog {
                 }
                 Some((error, work)) => {
                     drop(state);
-                    work.complete(Err(error), ExecutedOn::Driver);
+                    drop(work.complete(Err(error), ExecutedOn::Driver));
                     state = self.state();
                 }
             }

@@ -2,20 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::slice;
 use std::sync::Arc;
 
 use std::time::{Duration, Instant};
 
 use crate::buf::{Buf, BufPool};
-use crate::engine::Work;
+use crate::engine::{DrivenBy, Engine, Job, Progress, Refused};
 use crate::error::{Error, OpenError, Outcome};
-use crate::handle::{Acomp, Session};
+use crate::handle::Acomp;
 use crate::inflight::{Inflight, Inflights};
-use crate::op::{Direction, ExecutedOn};
+use crate::op::{Direction, ExecutedOn, Op};
 use crate::port::{BUDGET_OPS, Port};
 use crate::request::{Completion, Rejected, Request};
 use crate::slot::SlotTable;
-use crate::sync::{Mutex, lock, yield_now};
+use crate::sync::yield_now;
 
 /// Submits requests that complete later. Shared by threads.
 ///
@@ -34,7 +35,8 @@ use crate::sync::{Mutex, lock, yield_now};
 /// # Ok::<(), acomp_core::OpenError>(())
 /// ```
 pub struct Submitter {
-    path: Path,
+    channel: Arc<Channel>,
+    src_bytes_max: usize,
     pool: BufPool,
     acomp: Acomp,
 }
@@ -47,25 +49,48 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn submit(self: &Arc<Self>, request: Request) -> Result<Inflight, Rejected> {
+        let flags = request.flags;
         let reaped = || {
             self.port.poll(BUDGET_OPS);
             self.table.claim()
         };
-        let Some(id) = self.table.claim().or_else(reaped) else {
+        let Some(claim) = self.table.claim().or_else(reaped) else {
             return Err(Rejected { error: Error::Busy, request });
         };
-        let flags = request.flags;
-        // From here on the slot belongs to the handle, too: the request may be complete before we
-        // return.
-        self.port.submit(Work::new(request, id, &self.table))?;
-        Ok(Inflight::pending(id, self, flags))
+        let (ticket, work) = claim.submit(request);
+        let refused = self.port.submit(work);
+        let mut inflight = Inflight::new(ticket, self, flags);
+        if let Err((error, work)) = refused {
+            drop(work.end());
+            if let Some(Completion { request, .. }) = inflight.finish() {
+                return Err(Rejected { error, request });
+            }
+        }
+        Ok(inflight)
     }
 }
 
-enum Path {
-    Engine(Arc<Channel>),
-    /// Sessions that nobody uses now.
-    Software(Mutex<Vec<Session>>),
+/// The engine of drivers that have none: executes a job where it is submitted.
+struct InSubmit(Acomp);
+
+impl Engine for InSubmit {
+    fn submit(&self, mut job: Job) -> Result<(), Refused> {
+        let direction = job.direction();
+        let (src, dst) = job.io();
+        let mut op = match direction {
+            Direction::Compress => Op::compress(src, dst),
+            Direction::Decompress => Op::decompress(src, dst),
+        };
+        self.0.run(slice::from_mut(&mut op));
+        let outcome = op.outcome().unwrap_or(Err(Error::Unanswered));
+        let on = op.executed_on().unwrap_or(ExecutedOn::Driver);
+        job.complete(outcome, on);
+        Ok(())
+    }
+
+    fn poll(&self, _: usize) -> Progress {
+        Progress { completed: 0, driven_by: DrivenBy::Device }
+    }
 }
 
 impl Submitter {
@@ -74,19 +99,17 @@ impl Submitter {
             let why = format!("at most {DEPTH_OPS_MAX} requests at a time, not {depth}");
             return Err(OpenError::invalid_param("depth", why));
         }
-        let path = match acomp.port() {
-            Some(port) => {
-                let table = SlotTable::new(depth, acomp.alg().totals(), port.backlog());
-                Path::Engine(Arc::new(Channel { port: port.clone(), table: Arc::new(table) }))
-            }
-            None => {
-                let sessions = (0..depth).map(|_| acomp.session());
-                Path::Software(Mutex::new(sessions.collect::<Result<_, _>>()?))
-            }
+        let (port, totals) = match acomp.port() {
+            Some(port) => (port.clone(), Arc::clone(acomp.alg().totals())),
+            // Its sessions count what they do.
+            None => (Port::new(Arc::new(InSubmit(acomp.clone()))), Arc::default()),
         };
+        let table = Arc::new(SlotTable::new(depth, &totals, port.backlog()));
         // A source and a destination for each.
         let pool = BufPool::new(depth.saturating_mul(2), LEASE_BYTES_MAX);
-        Ok(Self { path, pool, acomp })
+        let channel = Arc::new(Channel { port, table });
+        let src_bytes_max = acomp.src_bytes_max().map_or(usize::MAX, Into::into);
+        Ok(Self { channel, src_bytes_max, pool, acomp })
     }
 
     /// The transform.
@@ -105,14 +128,10 @@ impl Submitter {
     /// [wait](crate::ReqFlags::MAY_BACKLOG) nor sleep; [`Error::Unsupported`] when the source is
     /// longer than the driver takes; or what the engine answers.
     pub fn submit(&self, request: Request) -> Result<Inflight, Rejected> {
-        let src_bytes_max = self.acomp.src_bytes_max().map_or(usize::MAX, Into::into);
-        if request.direction == Direction::Compress && request.src.len() > src_bytes_max {
+        if request.direction == Direction::Compress && request.src.len() > self.src_bytes_max {
             return Err(Rejected { error: Error::Unsupported, request });
         }
-        match &self.path {
-            Path::Software(sessions) => self.run(sessions, request).map(Inflight::ready),
-            Path::Engine(channel) => channel.submit(request),
-        }
+        self.channel.submit(request)
     }
 
     /// Submits requests from the front of the queue until one is refused. What was accepted is in
@@ -185,20 +204,15 @@ impl Submitter {
     }
 
     /// Completes up to `budget` requests that are ready, of whomever, and tells how many.
+    #[expect(clippy::must_use_candidate, reason = "it works")]
     pub fn poll(&self, budget: usize) -> usize {
-        match &self.path {
-            Path::Engine(channel) => channel.port.poll(budget).completed,
-            Path::Software(_) => 0,
-        }
+        self.channel.port.poll(budget).completed
     }
 
     /// Requests that could be submitted now, as far as this submitter is concerned.
     #[must_use]
     pub fn free_slots(&self) -> usize {
-        match &self.path {
-            Path::Engine(channel) => channel.table.free_slots(),
-            Path::Software(sessions) => lock(sessions).len(),
-        }
+        self.channel.table.free_slots()
     }
 
     /// Polls until every request is complete and its completion taken or abandoned.
@@ -208,8 +222,7 @@ impl Submitter {
     /// Gives the submitter back when that takes longer than `limit`. Dropping it is still fine:
     /// what remains belongs to its jobs.
     pub fn close(self, limit: Duration) -> Result<(), Self> {
-        let Path::Engine(channel) = &self.path else { return Ok(()) };
-        let table = &channel.table;
+        let table = &self.channel.table;
         let started = Instant::now();
         while table.free_slots() < table.depth() {
             if started.elapsed() >= limit {
@@ -220,29 +233,6 @@ impl Submitter {
             }
         }
         Ok(())
-    }
-
-    fn run(
-        &self,
-        sessions: &Mutex<Vec<Session>>,
-        request: Request,
-    ) -> Result<Completion, Rejected> {
-        let Some(mut session) = lock(sessions).pop() else {
-            return Err(Rejected { error: Error::Busy, request });
-        };
-        let mut request = request;
-        let (src, dst) = (&request.src, &mut request.dst);
-        let outcome = match request.direction {
-            Direction::Compress => session.compress(src, dst),
-            Direction::Decompress => session.decompress(src, dst),
-        };
-        if session.is_dead()
-            && let Ok(fresh) = self.acomp.session()
-        {
-            session = fresh;
-        }
-        lock(sessions).push(session);
-        Ok(Completion { outcome, executed_on: ExecutedOn::Driver, request })
     }
 
     async fn borrowed(&self, direction: Direction, src: &[u8], dst: &mut [u8]) -> Outcome {

@@ -4,9 +4,17 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
 
+mod engines;
+
+use std::pin::pin;
+use std::time::Duration;
+
 use acomp_algs as _;
-use acomp_core::{Acomp, AlgFlags, AlgRef, Chain, Error, Op, Params, Registry};
+use acomp_core::{Acomp, AlgFlags, AlgRef, Chain, Error, Op, Params, Registry, ReqFlags, Request};
 use allocation_counter::measure;
+use futures::FutureExt;
+
+use engines::{Held, submitter};
 
 #[test]
 fn opening_allocates_and_is_counted() {
@@ -71,6 +79,40 @@ fn chains_allocate_nothing_while_they_are_built_and_run() {
         });
         assert_eq!(counted.count_total, 0, "{acomp:?}");
     }
+}
+
+#[test]
+fn requests_allocate_nothing_however_they_end() {
+    let engine = Held::new(1);
+    let submitter = submitter(engine.clone(), 4);
+    let request = |flags| {
+        let (src, dst) = submitter.lease(64).zip(submitter.lease(64)).unwrap();
+        Request::compress(src, dst).with_flags(flags)
+    };
+    let submit = |flags| submitter.submit(request(flags)).unwrap();
+    let mut back = [0; 64];
+    let mut every_end = || {
+        let first = submit(ReqFlags::empty());
+        let rejected = submitter.submit(request(ReqFlags::empty()));
+        assert!(rejected.is_err_and(|rejected| rejected.error == Error::Busy));
+        let [second, third] = [(); 2].map(|()| submit(ReqFlags::MAY_BACKLOG));
+        drop(third);
+        engine.execute();
+        assert_eq!(first.wait().outcome, Ok(64));
+        let mut second = second.wait_timeout(Duration::ZERO).unwrap_err();
+        assert!((&mut second).now_or_never().is_none());
+        engine.execute();
+        assert_eq!(second.now_or_never().map(|completion| completion.outcome), Some(Ok(64)));
+        assert!(submit(ReqFlags::empty()).cancel().now_or_never().is_some());
+        let mut borrowed = pin!(submitter.compress(&[7; 64], &mut back));
+        assert!(borrowed.as_mut().now_or_never().is_none());
+        engine.execute();
+        assert_eq!(borrowed.now_or_never(), Some(Ok(64)));
+    };
+    every_end(); // The toy's own queue grows once.
+    let counted = measure(|| (0..OPS / 10).for_each(|_| every_end()));
+    assert_eq!(counted.count_total, 0);
+    assert_eq!(submitter.free_slots(), 4);
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! `acomp bench async`: what a request costs beside the blocking call, in ns.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::hint::black_box;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use acomp::{
-    Acomp, AlgInfo, Algorithm, Codec, Completion, DrivenBy, Engine, Error, ExecutedOn, Job, Kind,
+    Acomp, AlgInfo, Algorithm, Codec, DrivenBy, Engine, Error, ExecutedOn, Inflight, Job, Kind,
     OpenError, Outcome, Params, Port, Progress, Refused, Registry, Request, Submitter,
 };
 use anyhow::{Context, Result};
+use crossbeam_queue::ArrayQueue;
 use futures::executor::block_on;
 
 use super::rounds::{interleaved, median};
@@ -23,7 +23,9 @@ pub(crate) fn run() -> Result<Rows> {
 /// of each completion is submitted again.
 fn requests() -> Result<Row> {
     let registry = Registry::from_entries([]);
-    let device = registry.add(Arc::new(Device { port: Port::new(Arc::new(Inline::default())) }))?;
+    let device = registry.add(Arc::new(Device {
+        port: Port::new(Arc::new(Inline { jobs: ArrayQueue::new(DEPTH) })),
+    }))?;
     let acomp = Acomp::open(device.alg().clone(), Params::new())?;
     let mut session = acomp.session()?;
     let submitter = acomp.submitter(DEPTH)?;
@@ -39,13 +41,20 @@ fn requests() -> Result<Row> {
         Ok(())
     };
     let mut by_wait = || {
-        each(&mut waited, |request| Ok(black_box(submit(&submitter, request)?.wait())))
+        let mut request = waited.take().context("a request")?;
+        for _ in 0..REQUESTS {
+            let completion = submit(&submitter, request)?.wait();
+            completion.outcome?;
+            request = completion.request;
+        }
+        waited = Some(request);
+        Ok(())
     };
     let mut by_await = || {
         block_on(async {
             let mut request = awaited.take().context("a request")?;
             for _ in 0..REQUESTS {
-                let completion = black_box(submit(&submitter, request)?.await);
+                let completion = submit(&submitter, request)?.await;
                 completion.outcome?;
                 request = completion.request;
             }
@@ -70,22 +79,8 @@ fn requests() -> Result<Row> {
     })
 }
 
-fn each(
-    slot: &mut Option<Request>,
-    mut ask: impl FnMut(Request) -> Result<Completion>,
-) -> Result<()> {
-    let mut request = slot.take().context("a request")?;
-    for _ in 0..REQUESTS {
-        let completion = ask(request)?;
-        completion.outcome?;
-        request = completion.request;
-    }
-    *slot = Some(request);
-    Ok(())
-}
-
-fn submit(submitter: &Submitter, request: Request) -> Result<acomp::Inflight> {
-    submitter.submit(black_box(request)).map_err(|rejected| rejected.error.into())
+fn submit(submitter: &Submitter, request: Request) -> Result<Inflight> {
+    submitter.submit(request).map_err(|rejected| rejected.error.into())
 }
 
 struct Device {
@@ -129,38 +124,21 @@ impl Codec for Nothing {
 
 /// Completes jobs when it is polled.
 struct Inline {
-    jobs: Mutex<VecDeque<Job>>,
-}
-
-impl Inline {
-    fn jobs(&self) -> MutexGuard<'_, VecDeque<Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for Inline {
-    fn default() -> Self {
-        Self { jobs: Mutex::new(VecDeque::with_capacity(DEPTH)) }
-    }
+    jobs: ArrayQueue<Job>,
 }
 
 impl Engine for Inline {
     fn submit(&self, job: Job) -> Result<(), Refused> {
-        let mut jobs = self.jobs();
-        if jobs.len() == DEPTH {
-            return Err(Refused { error: Error::Busy, job });
-        }
-        jobs.push_back(job);
-        Ok(())
+        self.jobs.push(job).map_err(|job| Refused { error: Error::Busy, job })
     }
 
     fn poll(&self, budget: usize) -> Progress {
-        let mut completed = 0;
-        while completed < budget {
-            let Some(mut job) = self.jobs().pop_front() else { break };
+        // One at a time: who waits for another one comes back.
+        let job = if budget > 0 { self.jobs.pop() } else { None };
+        let completed = usize::from(job.is_some());
+        if let Some(mut job) = job {
             let src_bytes = job.io().0.len();
             job.complete(Ok(src_bytes), ExecutedOn::Driver);
-            completed += 1;
         }
         Progress { completed, driven_by: DrivenBy::Caller }
     }
