@@ -13,6 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// buf[0] = 9;
 /// assert_eq!(&buf[..], [9, 2, 3]);
 /// ```
+///
+/// # Not possible
+///
+/// Reading it while a device may write to it:
+///
+/// ```compile_fail,E0382
+/// # use acomp_core::{Buf, Request, Submitter};
+/// fn read_too_early(submitter: &Submitter, src: Buf, dst: Buf) -> u8 {
+///     let _inflight = submitter.submit(Request::compress(src, dst));
+///     dst[0]
+/// }
+/// ```
 pub struct Buf {
     bytes: Box<[u8]>,
     /// Where the first byte that counts stands.

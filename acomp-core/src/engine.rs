@@ -2,10 +2,12 @@
 //! There is nothing unsafe to write. Both may still change until the first device uses them.
 
 use std::fmt;
+use std::slice;
 
 use crate::error::{Error, Outcome};
 use crate::flags::ReqFlags;
-use crate::op::{Direction, ExecutedOn};
+use crate::handle::Acomp;
+use crate::op::{Direction, ExecutedOn, Op};
 use crate::request::Request;
 use crate::slot::{Place, Work};
 
@@ -19,8 +21,7 @@ use crate::slot::{Place, Work};
 /// that thread.
 pub trait Engine: Send + Sync {
     /// Takes the job, or gives it back untouched, with [`Error::Busy`] if it has no room until a
-    /// job completes. May wait for a moment only if the job [may
-    /// sleep](crate::ReqFlags::MAY_SLEEP).
+    /// job completes (or until [`Port::made_room`](crate::Port::made_room)). Never blocks.
     ///
     /// # Errors
     ///
@@ -41,7 +42,20 @@ pub trait Engine: Send + Sync {
 /// driver that loses a job strands nobody.
 ///
 /// It owns the buffers: they stay where they are for as long as the device may write to them, even
-/// if whoever asked is gone.
+/// if whoever asked is gone. A job that is forgotten (`mem::forget`) is answered by nobody: whoever
+/// waits for it waits for ever.
+///
+/// # Not possible
+///
+/// Two answers:
+///
+/// ```compile_fail,E0382
+/// # use acomp_core::{ExecutedOn, Job};
+/// fn answer_twice(job: Job) {
+///     job.complete(Ok(0), ExecutedOn::Driver);
+///     job.complete(Ok(0), ExecutedOn::Driver);
+/// }
+/// ```
 pub struct Job {
     /// There as long as the job is.
     work: Option<Work>,
@@ -60,10 +74,12 @@ impl Job {
         self.request().map_or(Direction::Compress, |request| request.direction)
     }
 
-    /// How it may be carried out.
+    /// How it may be carried out. [`ReqFlags::MAY_SLEEP`] is not among it: sleeping is over when an
+    /// engine gets a job.
     #[must_use]
     pub fn flags(&self) -> ReqFlags {
-        self.request().map_or(ReqFlags::empty(), |request| request.flags)
+        let flags = self.request().map_or(ReqFlags::empty(), |request| request.flags);
+        flags.difference(ReqFlags::MAY_SLEEP)
     }
 
     /// Source and destination.
@@ -74,6 +90,22 @@ impl Job {
     /// Answers it. A length beyond the destination becomes [`Error::Overclaimed`].
     pub fn complete(mut self, outcome: Outcome, on: ExecutedOn) {
         self.answer(outcome, on);
+    }
+
+    /// Executes it on a pooled session, on this thread, for an engine that has nothing better. `on`
+    /// overrides who executed it.
+    pub(crate) fn execute(mut self, acomp: &Acomp, on: Option<ExecutedOn>) {
+        let (direction, flags) = (self.direction(), self.flags());
+        let (src, dst) = self.io();
+        let op = match direction {
+            Direction::Compress => Op::compress(src, dst),
+            Direction::Decompress => Op::decompress(src, dst),
+        };
+        let mut op = op.with_flags(flags);
+        acomp.run(slice::from_mut(&mut op));
+        let outcome = op.outcome().unwrap_or(Err(Error::Unanswered));
+        let on = on.or(op.executed_on()).unwrap_or(ExecutedOn::Driver);
+        self.complete(outcome, on);
     }
 
     pub(crate) fn new(work: Work) -> Self {

@@ -11,9 +11,7 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct ReqFlags: u32 {
         /// Submitting may put the calling thread to sleep: until a full engine has room, at most
-        /// for a second. Without it, submitting never sleeps. It ends with the submission: a
-        /// request that waits is handed over by threads that did not agree to sleep, and carries
-        /// it no more.
+        /// for a second. Without it, submitting never sleeps. Engines do not see it.
         const MAY_SLEEP = 1;
         /// A request that finds the engine full waits for room, in order, instead of being refused
         /// as [`Busy`](crate::Error::Busy). See [`Port`](crate::Port).

@@ -49,6 +49,7 @@ struct Inner {
     /// As the prepared driver said once: fixed for the transform's life.
     info: AlgInfo,
     params: Params,
+    port: Option<Port>,
     /// The pool of the shared calls: one session that is always there, and one more for each
     /// further CPU, opened on demand.
     first: Mutex<Session>,
@@ -108,12 +109,13 @@ impl Acomp {
         let prepared = caught(|| made.prepare(&params)).unwrap_or_else(|| Err(alg.panicked()))?;
         let prepared = prepared.unwrap_or_else(|| Arc::clone(made));
         let info = alg.info_of(&*prepared)?;
+        let port = caught(|| prepared.port().cloned()).ok_or_else(|| alg.panicked())?;
         drop(inside);
 
         let first = Mutex::new(open_session(&alg, &*prepared, &info, &params)?);
         let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let more = (1..cpus).map(|_| OnceCell::new()).collect();
-        Ok(Self { inner: Arc::new(Inner { alg, prepared, info, params, first, more }) })
+        Ok(Self { inner: Arc::new(Inner { alg, prepared, info, params, port, first, more }) })
     }
 
     /// The generic name. Stored data is tagged with it and with [`params`](Self::params).
@@ -206,7 +208,7 @@ impl Acomp {
     }
 
     pub(crate) fn port(&self) -> Option<&Port> {
-        self.inner.prepared.port()
+        self.inner.port.as_ref()
     }
 
     /// Compresses on a pooled session: [`Session::compress`] for callers without one. At most as
@@ -265,7 +267,7 @@ impl Acomp {
 
     /// A dead session that cannot be replaced stays and answers for itself.
     #[inline]
-    fn replaced_if_dead<'s>(&self, session: &'s mut Session) -> &'s mut Session {
+    pub(crate) fn replaced_if_dead<'s>(&self, session: &'s mut Session) -> &'s mut Session {
         if session.is_dead()
             && let Ok(fresh) = self.session()
         {
@@ -287,6 +289,20 @@ impl fmt::Debug for Acomp {
 /// The exclusive side of a transform: one codec, used by one caller at a time.
 ///
 /// Sessions move between threads freely and allocate nothing per operation.
+///
+/// # Not possible
+///
+/// Two users at a time:
+///
+/// ```compile_fail,E0499
+/// # use acomp_core::Session;
+/// fn two_users(session: &mut Session, one: &mut [u8], other: &mut [u8]) {
+///     std::thread::scope(|scope| {
+///         scope.spawn(|| session.compress(b"page", one));
+///         scope.spawn(|| session.compress(b"page", other));
+///     });
+/// }
+/// ```
 pub struct Session {
     codec: Box<dyn Codec>,
     meter: Meter,
@@ -463,8 +479,9 @@ impl Session {
                 Direction::Decompress => codec.decompress(src, dst),
             };
             match caught(run) {
+                // What it wraps died.
+                Some(Err(Error::Panicked)) | None => self.died(),
                 Some(outcome) => bounded(outcome, dst_bytes),
-                None => self.died(),
             }
         };
         self.meter.count(direction, src.len(), outcome);
@@ -490,6 +507,7 @@ impl Session {
                 None => self.answer_for_driver(op),
             };
             self.meter.count(op.direction(), op.src().len(), outcome);
+            self.is_dead |= outcome == Err(Error::Panicked);
             if op.executed_on() == Some(ExecutedOn::Fallback) {
                 self.meter.count_fallback();
             }
@@ -544,14 +562,14 @@ impl Session {
         }
         let src_bytes = src.iter().fold(0usize, |sum, s| sum.saturating_add(s.len()));
         let dst_bytes = dst.iter().fold(0usize, |sum, d| sum.saturating_add(d.len()));
-        // Taken out, so that the session can be borrowed; put back below.
-        let mut bounce = std::mem::take(&mut self.bounce);
         let is_too_long = src_bytes.max(dst_bytes) > self.bounce_bytes_max;
-        if self.is_dead || is_too_long || bounce.reserve(src_bytes, dst_bytes).is_err() {
+        if self.is_dead || is_too_long || self.bounce.reserve(src_bytes, dst_bytes).is_err() {
             let why = if self.is_dead { Error::Panicked } else { Error::Unsupported };
             self.meter.count(direction, src_bytes, Err(why));
             return Err(why);
         }
+        // Taken out, so that the session can be borrowed; put back below.
+        let mut bounce = std::mem::take(&mut self.bounce);
         bounce.gather(src);
         let outcome =
             self.single(direction, &bounce.src[..src_bytes], &mut bounce.dst[..dst_bytes]);

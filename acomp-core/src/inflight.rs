@@ -29,6 +29,17 @@ use crate::sync::{park, park_timeout, parker, spin_loop, yield_now};
 ///
 /// A request with [`ReqFlags::POLL`] has no interrupt: it proceeds only while somebody polls, which
 /// awaiting and waiting do.
+///
+/// # Not possible
+///
+/// Two waiters for one completion:
+///
+/// ```compile_fail,E0599
+/// # use acomp_core::Inflight;
+/// fn two_waiters(inflight: Inflight) -> [Inflight; 2] {
+///     [inflight.clone(), inflight]
+/// }
+/// ```
 #[must_use = "dropping an in-flight request abandons its result"]
 pub struct Inflight {
     ticket: Ticket,
@@ -73,13 +84,13 @@ impl Inflight {
         }
     }
 
-    /// Asks the device to give up, and resolves to the completion, with the buffers. It may still
-    /// have succeeded: cancelling is a request, completion decides.
-    pub fn cancel(self) -> Cancel {
+    /// Asks the device to give up. The request is under way until it is complete, with its buffers,
+    /// and may still succeed: cancelling is a request, completion decides.
+    pub fn cancel(self) -> Self {
         if let Some(id) = self.channel.table.id(&self.ticket) {
             self.channel.port.cancel(id);
         }
-        Cancel { inflight: self }
+        self
     }
 
     pub(crate) fn finish(&mut self) -> Option<Completion> {
@@ -178,31 +189,8 @@ impl fmt::Debug for Inflight {
     }
 }
 
-/// Resolves when a request that was asked to give up is complete, one way or the other.
-#[derive(Debug)]
-#[must_use = "dropping it abandons the result"]
-pub struct Cancel {
-    inflight: Inflight,
-}
-
-impl Cancel {
-    /// Blocks until it is complete, as [`Inflight::wait`].
-    #[must_use]
-    pub fn wait(self) -> Completion {
-        self.inflight.wait()
-    }
-}
-
-impl Future for Cancel {
-    type Output = Completion;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {
-        Pin::new(&mut self.inflight).poll(cx)
-    }
-}
-
-/// A set of requests under way, and the stream of their completions in the order in which they
-/// come. Its storage is reused.
+/// A set of requests under way, and the stream of their completions as they come. Its storage is
+/// reused.
 #[derive(Debug, Default)]
 pub struct Inflights {
     set: Vec<Inflight>,
@@ -215,9 +203,11 @@ impl Inflights {
         Self { set: Vec::with_capacity(requests) }
     }
 
-    /// Adds a request.
+    /// Adds a request, unless its completion was given away.
     pub fn push(&mut self, inflight: Inflight) {
-        self.set.push(inflight);
+        if !inflight.ticket.is_spent() {
+            self.set.push(inflight);
+        }
     }
 
     /// How many are under way.
@@ -231,17 +221,36 @@ impl Inflights {
     pub fn is_empty(&self) -> bool {
         self.set.is_empty()
     }
+
+    fn next_done(&mut self) -> Option<Completion> {
+        let at = self.set.iter().position(Inflight::is_done)?;
+        self.set.swap_remove(at).finish()
+    }
 }
 
 impl Stream for Inflights {
     type Item = Completion;
 
+    /// Looks at all, drives each engine once, and looks again.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Completion>> {
-        for i in 0..self.set.len() {
-            if let Poll::Ready(completion) = Pin::new(&mut self.set[i]).poll(cx) {
-                drop(self.set.swap_remove(i));
-                return Poll::Ready(Some(completion));
+        if let Some(completion) = self.next_done() {
+            return Poll::Ready(Some(completion));
+        }
+        let mut driven = None;
+        let mut is_alone = false;
+        for inflight in &self.set {
+            let channel = Arc::as_ptr(&inflight.channel);
+            if driven.replace(channel) != Some(channel) {
+                is_alone |= inflight.drive();
             }
+            is_alone |= inflight.flags.contains(ReqFlags::POLL);
+            inflight.register(cx.waker());
+        }
+        if let Some(completion) = self.next_done() {
+            return Poll::Ready(Some(completion));
+        }
+        if is_alone {
+            cx.waker().wake_by_ref();
         }
         if self.set.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }

@@ -33,9 +33,10 @@
 //! # Panics
 //!
 //! Nothing in the public API panics. A panic inside a driver is caught: its ops end as
-//! [`Error::Panicked`] and so does every later op of that session, until it is replaced. In a
-//! program built with `panic = "abort"` a panicking driver ends the process. Only the `Drop` of an
-//! [`Algorithm`] itself is not contained: it runs where the last user lets go of it.
+//! [`Error::Panicked`] and so does every later op of that session, until it is replaced; a job that
+//! dies with its engine ends as [`Error::DeviceLost`]. In a program built with `panic = "abort"` a
+//! panicking driver ends the process. Only the `Drop` of an [`Algorithm`] or an [`Engine`] itself
+//! is not contained: it runs where the last user lets go of it.
 
 mod alg;
 mod buf;
@@ -68,7 +69,7 @@ pub use engine::{DrivenBy, Engine, Job, JobId, Progress, Refused};
 pub use error::{AddError, Error, Misuse, OpenError, Outcome};
 pub use flags::{AlgFlags, ReqFlags};
 pub use handle::{Acomp, Session};
-pub use inflight::{Cancel, Inflight, Inflights};
+pub use inflight::{Inflight, Inflights};
 pub use op::{Chain, Direction, ExecutedOn, MAX_BATCH, Op, OpMut, Ops, RunSummary};
 pub use params::Params;
 pub use port::Port;

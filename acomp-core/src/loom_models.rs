@@ -72,7 +72,7 @@ impl Model {
     fn new() -> Self {
         let device = Arc::new(Device { job: Mutex::new(None), room: AtomicUsize::new(1) });
         let port = Port::new(device.clone());
-        let table = Arc::new(SlotTable::new(DEPTH, &Arc::default(), port.backlog()));
+        let table = Arc::new(SlotTable::new(DEPTH, None, port.backlog()));
         Self { device, channel: Arc::new(Channel { port, table }) }
     }
 

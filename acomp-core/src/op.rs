@@ -181,6 +181,20 @@ pub enum ExecutedOn {
 /// assert!(chain.push(Op::compress(b"page", &mut more)).is_err()); // full: the op comes back
 /// assert_eq!(chain.ops().len(), 1);
 /// ```
+///
+/// # Not possible
+///
+/// Using a destination before the chain is done with it:
+///
+/// ```compile_fail,E0506
+/// # use acomp_core::{Chain, Op, Session};
+/// fn write_too_early(session: &mut Session, dst: &mut [u8]) {
+///     let mut chain = Chain::<1>::new();
+///     let _ = chain.push(Op::compress(b"page", dst));
+///     dst[0] = 7;
+///     session.run(chain.as_mut_ops());
+/// }
+/// ```
 pub struct Chain<'b, const N: usize = MAX_BATCH> {
     ops: [Op<'b>; N],
     len: usize,

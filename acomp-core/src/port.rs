@@ -77,12 +77,18 @@ impl Port {
         }
     }
 
-    /// Completes what is ready. An engine that panics has done nothing, and is expected to wake.
+    /// For drivers whose engine has room again although no [`Job`] completed: what waits is handed
+    /// over.
+    pub fn made_room(&self) {
+        self.inner.backlog.advance();
+    }
+
+    /// Completes what is ready. An engine that panics is no more expected to wake anybody.
     pub(crate) fn poll(&self, budget: usize) -> Progress {
-        let nothing = Progress { completed: 0, driven_by: DrivenBy::Device };
+        let nothing = Progress { completed: 0, driven_by: DrivenBy::Caller };
         let progress = caught(|| self.inner.engine.poll(budget)).unwrap_or(nothing);
         if !self.inner.backlog.is_empty() {
-            self.inner.backlog.hand_over();
+            self.inner.backlog.hand_over(false);
         }
         progress
     }
@@ -92,6 +98,7 @@ impl Port {
         match self.inner.backlog.remove(id) {
             Some(work) => drop(work.complete(Err(Error::Cancelled), ExecutedOn::Driver)),
             None => {
+                self.inner.backlog.cancel_on_its_way(id);
                 caught(|| self.inner.engine.cancel(id));
             }
         }
@@ -112,14 +119,18 @@ impl Port {
         loop {
             let driven_by = self.poll(BUDGET_OPS).driven_by;
             let left = SLEEP_MAX.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                let removed = backlog.remove(id);
-                return removed.map_or(Ok(()), |work| Err((Error::Busy, work)));
+            if left.is_zero()
+                && let Some(work) = backlog.remove(id)
+            {
+                return Err((Error::Busy, work));
             }
+            // Whoever has it in his hands soon puts it back, if he does not get rid of it.
             match driven_by {
-                DrivenBy::Caller if backlog.state().has(id) => yield_now(),
-                DrivenBy::Device if backlog.sleep_while_it_has(id, left) => (),
-                _ => return Ok(()),
+                DrivenBy::Device if !left.is_zero() => backlog.sleep_while_it_has(id, left),
+                _ => yield_now(),
+            }
+            if !backlog.state().has(id) {
+                return Ok(());
             }
         }
     }
@@ -161,8 +172,10 @@ struct State {
     queue: VecDeque<Work>,
     /// What a thread is taking from the front to the engine: one at a time, which keeps the order.
     on_its_way: Option<JobId>,
-    /// Somebody came meanwhile, who may have made room.
+    /// Somebody made room meanwhile.
     is_called: bool,
+    /// Somebody cancelled it meanwhile.
+    is_cancelled: bool,
     sleepers: usize,
     /// Of all submitters: as many may wait, without allocating.
     places: usize,
@@ -199,13 +212,19 @@ impl Backlog {
         work
     }
 
-    /// Takes to the engine what it has room for now.
+    /// Cancels what a thread is taking to the engine, if it comes back.
+    fn cancel_on_its_way(&self, id: JobId) {
+        let mut state = self.state();
+        state.is_cancelled |= state.on_its_way == Some(id);
+    }
+
+    /// There may be room: takes to the engine what it has room for now.
     pub(crate) fn advance(&self) {
         // Who waits is counted before the engine is asked for him; we look for him after there was
         // room. So he gets the room, or we see him.
         fence(Ordering::SeqCst);
         if !self.is_empty() {
-            self.hand_over();
+            self.hand_over(true);
         }
     }
 
@@ -218,27 +237,33 @@ impl Backlog {
         state.queue.push_back(work);
         self.count(&state);
         drop(state);
-        self.advance();
+        fence(Ordering::SeqCst);
+        self.hand_over(false);
     }
 
+    /// In order, so one thread at a time; another one only leaves word if it made room.
     #[cold]
-    fn hand_over(&self) {
+    fn hand_over(&self, is_room_made: bool) {
         // Who waits keeps the engine alive: without one, nobody does.
         let Some(engine) = self.engine.upgrade() else { return };
         let mut state = self.state();
         if state.on_its_way.is_some() {
-            state.is_called = true;
+            state.is_called |= is_room_made;
             return;
         }
-        while let Some(work) = state.queue.pop_front() {
+        for handed_over in 1.. {
+            let Some(work) = state.queue.pop_front() else { break };
             state.on_its_way = Some(work.id());
-            state.is_called = false;
+            (state.is_called, state.is_cancelled) = (false, false);
             drop(state);
-            let refused = offer(&*engine, work.awake()).err();
+            let refused = offer(&*engine, work).err();
             state = self.state();
+            let is_cancelled = state.is_cancelled;
             match refused {
+                // What was taken will complete, and that thread goes on.
+                None if handed_over >= BUDGET_OPS && !state.is_called => break,
                 None => (),
-                Some((Error::Busy, work)) if !work.is_abandoned() => {
+                Some((Error::Busy, work)) if !is_cancelled && !work.is_abandoned() => {
                     state.queue.push_front(work);
                     if !state.is_called {
                         break;
@@ -246,6 +271,7 @@ impl Backlog {
                 }
                 Some((error, work)) => {
                     drop(state);
+                    let error = if is_cancelled { Error::Cancelled } else { error };
                     drop(work.complete(Err(error), ExecutedOn::Driver));
                     state = self.state();
                 }
@@ -258,15 +284,14 @@ impl Backlog {
         }
     }
 
-    /// Sleeps until something left, no longer than this, and tells whether it has it still.
-    fn sleep_while_it_has(&self, id: JobId, limit: Duration) -> bool {
+    /// Sleeps until something left, no longer than this.
+    fn sleep_while_it_has(&self, id: JobId, limit: Duration) {
         let mut state = self.state();
         if state.has(id) {
             state.sleepers += 1;
             state = wait_timeout(&self.left, state, limit);
             state.sleepers -= 1;
         }
-        state.has(id)
     }
 
     fn count(&self, state: &State) {

@@ -1,11 +1,14 @@
 //! Which algorithms there are: collected through `inventory`, added at run time, found by name.
 
+mod drivers;
+mod once;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use once_cell::sync::{Lazy, OnceCell};
+use once_cell::sync::Lazy;
 
 use crate::alg::{AlgInfo, Algorithm};
 use crate::error::{AddError, OpenError};
@@ -15,6 +18,9 @@ use crate::params::Params;
 use crate::selftest::{SelfTestHook, Verdict};
 use crate::stats::{Stats, Totals};
 use crate::template::{TemplateArgs, TemplateRegistration};
+
+use drivers::{Drivers, clash};
+use once::Once;
 
 /// A driver, submitted with `inventory::submit!` (see [`Algorithm`] for a whole example).
 #[non_exhaustive]
@@ -74,21 +80,15 @@ pub struct Registry {
 }
 
 struct Shared {
-    linked: Box<[AlgRef]>,
-    added: RwLock<Vec<AlgRef>>,
+    drivers: Drivers,
     templates: Box<[&'static TemplateRegistration]>,
-    /// The instances that somebody uses, by canonical name.
-    instances: Mutex<BTreeMap<Box<str>, Instance>>,
+    /// The instances that somebody uses, by canonical name and by where the entry is that they are
+    /// over, which they keep: under one name, several drivers come and go.
+    instances: Mutex<BTreeMap<(Box<str>, usize), Weak<Entry>>>,
     hooks: Hooks,
 }
 
 type Hooks = Arc<[&'static SelfTestHook]>;
-
-struct Instance {
-    entry: Weak<Entry>,
-    /// What it wraps: under the same name, another driver may have been added meanwhile.
-    inner: Weak<Entry>,
-}
 
 impl Registry {
     /// Everything that is linked into the program, and what is added at run time.
@@ -131,6 +131,11 @@ impl Registry {
     /// [`OpenError::Duplicate`] when two linked drivers claim one name; the driver's own error, or
     /// [`OpenError::NoneUsable`], when none can be made.
     pub fn candidates(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
+        self.made(name, usize::MAX)
+    }
+
+    /// The first candidates that can be made, at most so many.
+    fn made(&self, name: &str, most: usize) -> Result<Vec<AlgRef>, OpenError> {
         let resolved = self.resolve(name, Params::new())?;
         if let Some(value) = resolved.values.first() {
             let why = "a driver alone has no parameters: allocate a transform".into();
@@ -140,6 +145,9 @@ impl Registry {
         let mut made = Vec::new();
         let mut refused = Vec::new();
         for alg in &resolved.candidates {
+            if made.len() == most {
+                break;
+            }
             match self.instance(alg, &resolved).and_then(|alg| alg.algorithm().map(|_| alg.clone()))
             {
                 Ok(alg) => made.push(alg),
@@ -156,7 +164,7 @@ impl Registry {
     /// As [`candidates`](Self::candidates).
     pub fn find(&self, name: &str) -> Result<AlgRef, OpenError> {
         let not_found = || self.not_found(name);
-        self.candidates(name)?.into_iter().next().ok_or_else(not_found)
+        self.made(name, 1)?.pop().ok_or_else(not_found)
     }
 
     /// Adds a driver until the guard is dropped. Transforms that were allocated from it live on.
@@ -193,18 +201,7 @@ impl Registry {
             }
         }
         let added = AlgRef::new(info, ADDED, move || Ok(Arc::clone(&alg)), &self.shared.hooks);
-
-        let mut all = self.shared.added.write().unwrap_or_else(PoisonError::into_inner);
-        let shadows = |old: &&AlgRef| old.info().driver != added.info().driver;
-        let others = self.shared.linked.iter().filter(shadows).chain(&*all);
-        for other in others {
-            if let Some(name) = clash(other.info(), added.info()) {
-                let origin = other.origin().into();
-                return Err(AddError::Duplicate { name: name.into(), origin });
-            }
-        }
-        all.push(added.clone());
-        drop(all);
+        self.shared.drivers.add(&added)?;
         Ok(AddGuard { registry: self.clone(), added })
     }
 
@@ -212,9 +209,10 @@ impl Registry {
     /// instances of templates that are in use follow, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = AlgRef> + use<> {
         let instances = self.instances();
-        let in_use: Vec<_> = instances.values().filter_map(|it| it.entry.upgrade()).collect();
+        let in_use: Vec<_> = instances.values().filter_map(Weak::upgrade).collect();
         drop(instances);
-        self.snapshot().into_iter().chain(in_use.into_iter().map(|entry| AlgRef { entry }))
+        let drivers = self.shared.drivers.snapshot();
+        drivers.into_iter().chain(in_use.into_iter().map(|entry| AlgRef { entry }))
     }
 
     /// Every template, sorted by name.
@@ -253,30 +251,45 @@ impl Registry {
         Ok(Resolved { candidates: self.lookup(name.ident)?, layers, params, values: name.values })
     }
 
-    /// This driver within the templates of the name. One instance serves all who use it.
+    /// This driver within the templates of the name.
     pub(crate) fn instance(&self, alg: &AlgRef, name: &Resolved<'_>) -> Result<AlgRef, OpenError> {
         name.layers.iter().try_fold(alg.clone(), |inner, (template, values)| {
-            let args = TemplateArgs::new(template.name, &inner, values);
-            let is_over = |it: &&Instance| it.inner.as_ptr() == Arc::as_ptr(&inner.entry);
-            let instances = self.instances();
-            let in_use = instances.get(args.driver()).filter(is_over).map(|it| it.entry.upgrade());
-            drop(instances);
-            if let Some(Some(entry)) = in_use {
-                return Ok(AlgRef { entry });
-            }
-            let wrapped = Arc::downgrade(&inner.entry);
-            let made = caught(|| (template.wrap)(inner, &args))
-                .unwrap_or_else(|| Err(OpenError::Panicked { driver: args.driver().into() }))?;
-            let info = caught(|| made.info().clone());
-            let info = info.ok_or_else(|| OpenError::Panicked { driver: args.driver().into() })?;
-            let make = move || Ok(Arc::clone(&made));
-            let instance = AlgRef::new(info, template.origin, make, &self.shared.hooks);
-            let mut instances = self.instances();
-            instances.retain(|_, it| it.entry.strong_count() > 0);
-            let entry = Arc::downgrade(&instance.entry);
-            instances.insert(args.driver().into(), Instance { entry, inner: wrapped });
-            Ok(instance)
+            self.wrapped(&inner, template, &TemplateArgs::new(template.name, &inner, values))
         })
+    }
+
+    /// One instance serves all who use it.
+    fn wrapped(
+        &self,
+        inner: &AlgRef,
+        template: &'static TemplateRegistration,
+        args: &TemplateArgs,
+    ) -> Result<AlgRef, OpenError> {
+        let key = (Box::from(args.driver()), Arc::as_ptr(&inner.entry).addr());
+        if let Some(entry) = self.instances().get(&key).and_then(Weak::upgrade) {
+            return Ok(AlgRef { entry });
+        }
+        let panicked = || OpenError::Panicked { driver: args.driver().into() };
+        let inside = Inside::enter(std::ptr::from_ref(template).addr(), args.driver())?;
+        let wrapped = caught(|| (template.wrap)(inner.clone(), args));
+        let made = wrapped.unwrap_or_else(|| Err(panicked()))?;
+        let info = caught(|| made.info().clone()).ok_or_else(panicked)?;
+        drop(inside);
+        check_names(&info, &inner.info().name, args.driver())?;
+        let over = inner.clone();
+        let make = move || {
+            let _kept = &over;
+            Ok(Arc::clone(&made))
+        };
+        let instance = AlgRef::new(info, template.origin, make, &self.shared.hooks);
+        let mut instances = self.instances();
+        instances.retain(|_, entry| entry.strong_count() > 0);
+        // Another thread may have made one meanwhile.
+        if let Some(entry) = instances.get(&key).and_then(Weak::upgrade) {
+            return Ok(AlgRef { entry });
+        }
+        instances.insert(key, Arc::downgrade(&instance.entry));
+        Ok(instance)
     }
 
     fn template(
@@ -300,13 +313,13 @@ impl Registry {
         }
     }
 
-    fn instances(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Instance>> {
+    fn instances(&self) -> MutexGuard<'_, BTreeMap<(Box<str>, usize), Weak<Entry>>> {
         self.shared.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The drivers that this part of a name stands for, best first, not made.
     fn lookup(&self, name: &str) -> Result<Vec<AlgRef>, OpenError> {
-        let all = self.snapshot();
+        let all = self.shared.drivers.snapshot();
         let with = |is: fn(&AlgInfo) -> &str| -> Vec<AlgRef> {
             all.iter().filter(|alg| is(alg.info()) == name).cloned().collect()
         };
@@ -318,7 +331,7 @@ impl Registry {
             return Err(self.not_found(name));
         }
         for alg in &found {
-            let others = all.iter().filter(|other| !Arc::ptr_eq(&other.entry, &alg.entry));
+            let others = all.iter().filter(|other| !other.is(alg));
             for other in others {
                 if let Some(driver) = clash(alg.info(), other.info()) {
                     let origins = [alg.origin().into(), other.origin().into()];
@@ -337,21 +350,6 @@ impl Registry {
         known.sort();
         known.dedup();
         OpenError::NotFound { name: name.into(), known: known.into() }
-    }
-
-    fn snapshot(&self) -> Vec<AlgRef> {
-        let added = self.shared.added.read().unwrap_or_else(PoisonError::into_inner);
-        let is_shadowed =
-            |alg: &&AlgRef| added.iter().any(|new| new.info().driver == alg.info().driver);
-        let linked = self.shared.linked.iter().filter(|alg| !is_shadowed(alg));
-        let mut all: Vec<AlgRef> = linked.chain(&*added).cloned().collect();
-        drop(added);
-        all.sort_by(|a, b| {
-            let (a, b) = (a.info(), b.info());
-            let by_name = a.name.cmp(&b.name).then(b.priority.cmp(&a.priority));
-            by_name.then_with(|| a.driver.cmp(&b.driver))
-        });
-        all
     }
 }
 
@@ -414,10 +412,9 @@ impl RegistryBuilder {
         let hooks: Hooks = self.hooks.into();
         let linked = self.entries.into_iter();
         let linked = linked.map(|reg| AlgRef::new(reg.info.clone(), reg.origin, reg.make, &hooks));
-        let linked = linked.collect();
-        let (added, instances) = Default::default();
+        let (drivers, instances) = (Drivers::new(linked), Mutex::default());
         let templates = self.templates.into();
-        Registry { shared: Arc::new(Shared { linked, added, templates, instances, hooks }) }
+        Registry { shared: Arc::new(Shared { drivers, templates, instances, hooks }) }
     }
 }
 
@@ -445,8 +442,7 @@ impl AddGuard {
 
 impl Drop for AddGuard {
     fn drop(&mut self) {
-        let mut all = self.registry.shared.added.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|alg| !Arc::ptr_eq(&alg.entry, &self.added.entry));
+        self.registry.shared.drivers.remove(&self.added);
     }
 }
 
@@ -460,9 +456,9 @@ struct Entry {
     info: AlgInfo,
     origin: &'static str,
     make: Box<dyn Fn() -> Result<Arc<dyn Algorithm>, OpenError> + Send + Sync>,
-    made: OnceCell<Arc<dyn Algorithm>>,
+    made: Once<Arc<dyn Algorithm>>,
     hooks: Hooks,
-    verdict: OnceCell<Verdict>,
+    verdict: Once<Verdict>,
     totals: Arc<Totals>,
 }
 
@@ -541,46 +537,27 @@ impl AlgRef {
     pub(crate) fn info_of(&self, alg: &dyn Algorithm) -> Result<AlgInfo, OpenError> {
         let told = caught(|| alg.info().clone()).ok_or_else(|| self.panicked())?;
         let AlgInfo { name, driver, .. } = self.info();
-        if (&told.name, &told.driver) == (name, driver) {
-            return Ok(told);
-        }
-        Err(OpenError::Misnamed {
-            driver: driver.as_ref().into(),
-            name: told.name.as_ref().into(),
-            says: told.driver.as_ref().into(),
-        })
+        check_names(&told, name, driver).map(|()| told)
     }
 
     /// Marks that this thread now makes, tests, prepares or opens the driver. Driver code that
     /// comes back here (a device's fallback, looked up by its own generic name) is refused, instead
     /// of waiting for itself or recursing for ever, and so gets the next driver.
     pub(crate) fn enter(&self) -> Result<Inside, OpenError> {
-        let entry = Arc::as_ptr(&self.entry).addr();
-        let is_first = INSIDE.try_with(|inside| {
-            let mut inside = inside.borrow_mut();
-            let is_first = !inside.contains(&entry);
-            inside.push(entry);
-            is_first
-        });
-        let inside = Inside; // Its drop also ends what is refused.
-        // A thread that is ending has no list any more, and nothing to fear.
-        if is_first.unwrap_or(true) {
-            return Ok(inside);
-        }
-        Err(OpenError::Recursive { driver: self.info().driver.as_ref().into() })
+        Inside::enter(Arc::as_ptr(&self.entry).addr(), &self.info().driver)
     }
 
     /// What is in the cell, put there now if need be.
     fn once<'c, T>(
         &self,
-        cell: &'c OnceCell<T>,
-        init: impl FnOnce() -> Result<T, OpenError>,
+        cell: &'c Once<T>,
+        fill: impl FnOnce() -> Result<T, OpenError>,
     ) -> Result<&'c T, OpenError> {
         if let Some(value) = cell.get() {
             return Ok(value);
         }
         let _inside = self.enter()?;
-        cell.get_or_try_init(init)
+        cell.get_or_try_fill(fill, || recursive(&self.info().driver))
     }
 
     pub(crate) fn totals(&self) -> &Arc<Totals> {
@@ -591,6 +568,10 @@ impl AlgRef {
         OpenError::Panicked { driver: self.info().driver.as_ref().into() }
     }
 
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry)
+    }
+
     fn new(
         info: AlgInfo,
         origin: &'static str,
@@ -598,7 +579,7 @@ impl AlgRef {
         hooks: &Hooks,
     ) -> Self {
         let make = Box::new(make);
-        let (made, verdict, totals) = Default::default();
+        let (made, verdict, totals) = (Once::new(), Once::new(), Arc::default());
         let hooks = Arc::clone(hooks);
         let entry = Entry { info, origin, make, made, hooks, verdict, totals };
         Self { entry: Arc::new(entry) }
@@ -615,8 +596,23 @@ impl fmt::Debug for AlgRef {
     }
 }
 
-/// Ends what [`AlgRef::enter`] began. Guards are dropped in reverse order: they live on the stack.
+/// While this thread is in the code of a driver or template. Guards are dropped in reverse order:
+/// they live on the stack.
 pub(crate) struct Inside;
+
+impl Inside {
+    fn enter(place: usize, driver: &str) -> Result<Self, OpenError> {
+        let is_first = INSIDE.try_with(|inside| {
+            let mut inside = inside.borrow_mut();
+            let is_first = !inside.contains(&place);
+            inside.push(place);
+            is_first
+        });
+        let inside = Self; // Its drop also ends what is refused.
+        // A thread that is ending has no list any more, and nothing to fear.
+        if is_first.unwrap_or(true) { Ok(inside) } else { Err(recursive(driver)) }
+    }
+}
 
 impl Drop for Inside {
     fn drop(&mut self) {
@@ -625,20 +621,24 @@ impl Drop for Inside {
 }
 
 thread_local! {
-    /// The entries whose driver code this thread is in.
+    /// The entries and templates whose code this thread is in.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The kernel's rule: a driver name is nobody else's driver name or generic name. Two drivers of
-/// one generic name are the point of a registry.
-fn clash<'a>(a: &'a AlgInfo, b: &AlgInfo) -> Option<&'a str> {
-    if a.driver == b.driver || a.driver == b.name {
-        Some(&a.driver)
-    } else if a.name == b.driver {
-        Some(&a.name)
-    } else {
-        None
+fn recursive(driver: &str) -> OpenError {
+    OpenError::Recursive { driver: driver.into() }
+}
+
+/// Whether a driver tells the names under which it is found.
+fn check_names(told: &AlgInfo, name: &str, driver: &str) -> Result<(), OpenError> {
+    if (&*told.name, &*told.driver) == (name, driver) {
+        return Ok(());
     }
+    Err(OpenError::Misnamed {
+        driver: driver.into(),
+        name: told.name.as_ref().into(),
+        says: told.driver.as_ref().into(),
+    })
 }
 
 fn is_name(name: &str) -> bool {

@@ -7,6 +7,18 @@ use crate::op::{Direction, ExecutedOn};
 
 /// One operation that owns its buffers. It is moved into a
 /// [`Submitter`](crate::Submitter) and comes back in a [`Completion`], or in a [`Rejected`].
+///
+/// # Not possible
+///
+/// Submitting it again while it is under way:
+///
+/// ```compile_fail,E0382
+/// # use acomp_core::{Request, Submitter};
+/// fn submit_twice(submitter: &Submitter, request: Request) {
+///     let _first = submitter.submit(request);
+///     let _second = submitter.submit(request);
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Request {

@@ -33,6 +33,7 @@ use crate::engine::JobId;
 use crate::error::{Error, Outcome};
 use crate::flags::ReqFlags;
 use crate::op::{ExecutedOn, bounded};
+use crate::panics::caught;
 use crate::port::Backlog;
 use crate::request::{Completion, Request};
 use crate::stats::{Meter, Totals};
@@ -56,8 +57,8 @@ struct Slot {
     /// Counts the occupants, so that an old job's number means nobody. Of the claimer alone.
     generation: AtomicU64,
     waker: AtomicWaker,
-    /// Of the work alone.
-    meter: Meter,
+    /// Of the work alone. `None` if it is counted elsewhere.
+    meter: Option<Meter>,
     state: AtomicU8,
 }
 
@@ -105,13 +106,13 @@ pub(crate) struct Work {
 }
 
 impl SlotTable {
-    pub(crate) fn new(depth: usize, totals: &Arc<Totals>, backlog: &Arc<Backlog>) -> Self {
+    pub(crate) fn new(depth: usize, totals: Option<&Arc<Totals>>, backlog: &Arc<Backlog>) -> Self {
         static TABLES: AtomicU64 = AtomicU64::new(SPENT + 1);
         let slot = |_| Slot {
             contents: UnsafeCell::new(MaybeUninit::uninit()),
             generation: AtomicU64::new(0),
             waker: AtomicWaker::new(),
-            meter: Meter::new(totals),
+            meter: totals.map(Meter::new),
             state: AtomicU8::new(FREE),
         };
         backlog.add_places(depth);
@@ -158,7 +159,7 @@ impl SlotTable {
     pub(crate) fn abandon(&self, ticket: &mut Ticket) {
         let Some((slot, id)) = self.slot(ticket).zip(self.id(ticket)) else { return };
         ticket.table = SPENT;
-        slot.forget_waker();
+        let waker = slot.take_waker();
         if slot.state.swap(ABANDONED, Ordering::AcqRel) & !REGISTERED == DONE {
             // SAFETY: DONE, and this was its ticket.
             drop(unsafe { self.freed(ticket.index) });
@@ -166,6 +167,7 @@ impl SlotTable {
             // Nobody works on what waits, so nobody else would end it.
             drop(self.backlog.remove(id).map(Work::end));
         }
+        caught(|| drop(waker));
     }
 
     /// Whom to wake. Look again after this, before you sleep.
@@ -199,9 +201,12 @@ impl SlotTable {
         let slot = &self.slots[index];
         // SAFETY: they are there, ours, and read once: whoever comes next writes first.
         let contents = slot.contents.with(|place| unsafe { (*place).assume_init_read() });
-        slot.forget_waker();
+        let waker = slot.take_waker();
         slot.state.store(FREE, Ordering::Release);
         self.hint.store(index, Ordering::Relaxed);
+        if waker.is_some() {
+            caught(|| drop(waker));
+        }
         contents
     }
 }
@@ -223,11 +228,10 @@ impl Slot {
         self.state.load(Ordering::Acquire) & !REGISTERED == DONE
     }
 
-    /// By whoever may register one.
-    fn forget_waker(&self) {
-        if self.state.load(Ordering::Relaxed) & REGISTERED != 0 {
-            drop(self.waker.take());
-        }
+    /// By whoever may register one. It is foreign code, to be dropped when the slot is in order.
+    fn take_waker(&self) -> Option<Waker> {
+        let is_registered = self.state.load(Ordering::Relaxed) & REGISTERED != 0;
+        if is_registered { self.waker.take() } else { None }
     }
 
     fn id(&self, index: usize, table: u64) -> JobId {
@@ -274,12 +278,6 @@ impl Work {
         (src, dst)
     }
 
-    /// The same without leave to sleep: on the thread of somebody else.
-    pub(crate) fn awake(mut self) -> Self {
-        self.contents_mut().request.flags.remove(ReqFlags::MAY_SLEEP);
-        self
-    }
-
     /// Whether the ticket is gone.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.slot().state.load(Ordering::Relaxed) == ABANDONED
@@ -293,7 +291,12 @@ impl Work {
         let (direction, src_bytes, outcome) = (*direction, src.len(), bounded(outcome, dst.len()));
         contents.outcome = outcome;
         contents.executed_on = on;
-        self.slot().meter.count(direction, src_bytes, outcome);
+        if let Some(meter) = &self.slot().meter {
+            meter.count(direction, src_bytes, outcome);
+            if on == ExecutedOn::Fallback {
+                meter.count_fallback();
+            }
+        }
         self.end()
     }
 
@@ -305,7 +308,7 @@ impl Work {
             // SAFETY: the ticket is gone, and this was its work, which ends here.
             drop(unsafe { self.table.freed(self.index) });
         } else if before & REGISTERED != 0 {
-            slot.waker.wake();
+            caught(|| slot.waker.wake());
         }
         self.table
     }

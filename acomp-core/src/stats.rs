@@ -32,7 +32,7 @@ pub struct Stats {
     /// Chains by their length: how many had 1 op, 2, 3 to 4, 5 to 8, 9 to 16, 17 to 32, 33 to 64.
     /// Single calls are no chains.
     pub chains: [u64; CHAIN_LENGTHS],
-    /// Ops of chains that the driver's software fallback executed.
+    /// Ops of chains, and asynchronous requests, that the driver's software fallback executed.
     pub fallbacks: u64,
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::slice;
 use std::sync::Arc;
 
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use crate::engine::{DrivenBy, Engine, Job, Progress, Refused};
 use crate::error::{Error, OpenError, Outcome};
 use crate::handle::Acomp;
 use crate::inflight::{Inflight, Inflights};
-use crate::op::{Direction, ExecutedOn, Op};
+use crate::op::Direction;
 use crate::port::{BUDGET_OPS, Port};
 use crate::request::{Completion, Rejected, Request};
 use crate::slot::SlotTable;
@@ -58,9 +57,8 @@ impl Channel {
             return Err(Rejected { error: Error::Busy, request });
         };
         let (ticket, work) = claim.submit(request);
-        let refused = self.port.submit(work);
         let mut inflight = Inflight::new(ticket, self, flags);
-        if let Err((error, work)) = refused {
+        if let Err((error, work)) = self.port.submit(work) {
             drop(work.end());
             if let Some(Completion { request, .. }) = inflight.finish() {
                 return Err(Rejected { error, request });
@@ -74,17 +72,8 @@ impl Channel {
 struct InSubmit(Acomp);
 
 impl Engine for InSubmit {
-    fn submit(&self, mut job: Job) -> Result<(), Refused> {
-        let direction = job.direction();
-        let (src, dst) = job.io();
-        let mut op = match direction {
-            Direction::Compress => Op::compress(src, dst),
-            Direction::Decompress => Op::decompress(src, dst),
-        };
-        self.0.run(slice::from_mut(&mut op));
-        let outcome = op.outcome().unwrap_or(Err(Error::Unanswered));
-        let on = op.executed_on().unwrap_or(ExecutedOn::Driver);
-        job.complete(outcome, on);
+    fn submit(&self, job: Job) -> Result<(), Refused> {
+        job.execute(&self.0, None);
         Ok(())
     }
 
@@ -100,11 +89,11 @@ impl Submitter {
             return Err(OpenError::invalid_param("depth", why));
         }
         let (port, totals) = match acomp.port() {
-            Some(port) => (port.clone(), Arc::clone(acomp.alg().totals())),
+            Some(port) => (port.clone(), Some(acomp.alg().totals())),
             // Its sessions count what they do.
-            None => (Port::new(Arc::new(InSubmit(acomp.clone()))), Arc::default()),
+            None => (Port::new(Arc::new(InSubmit(acomp.clone()))), None),
         };
-        let table = Arc::new(SlotTable::new(depth, &totals, port.backlog()));
+        let table = Arc::new(SlotTable::new(depth, totals, port.backlog()));
         // A source and a destination for each.
         let pool = BufPool::new(depth.saturating_mul(2), LEASE_BYTES_MAX);
         let channel = Arc::new(Channel { port, table });
@@ -196,7 +185,8 @@ impl Submitter {
         self.borrowed(Direction::Decompress, src, dst).await
     }
 
-    /// A pooled buffer of `len` bytes, aligned to a page; it returns to the pool when dropped.
+    /// A pooled buffer of `len` bytes, aligned to a page; it returns to the pool when dropped. It
+    /// holds whatever it held before.
     /// `None` when all are leased, or when it is longer than 64 KiB.
     #[must_use]
     pub fn lease(&self, len: usize) -> Option<Buf> {
@@ -224,15 +214,18 @@ impl Submitter {
     pub fn close(self, limit: Duration) -> Result<(), Self> {
         let table = &self.channel.table;
         let started = Instant::now();
-        while table.free_slots() < table.depth() {
+        loop {
+            let completed = self.poll(BUDGET_OPS);
+            if table.free_slots() == table.depth() {
+                return Ok(());
+            }
             if started.elapsed() >= limit {
                 return Err(self);
             }
-            if self.poll(BUDGET_OPS) == 0 {
+            if completed == 0 {
                 yield_now();
             }
         }
-        Ok(())
     }
 
     async fn borrowed(&self, direction: Direction, src: &[u8], dst: &mut [u8]) -> Outcome {

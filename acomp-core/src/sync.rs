@@ -1,5 +1,5 @@
-//! What slots, requests and backlogs synchronise with: std's types, or loom's where loom explores
-//! every interleaving (`--cfg loom`).
+//! What slots, requests, backlogs and registries synchronise with: std's types, or loom's where
+//! loom explores every interleaving (`--cfg loom`).
 
 use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
@@ -10,7 +10,7 @@ pub(crate) use {
     futures::task::AtomicWaker,
     std::hint::spin_loop,
     std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence},
-    std::sync::{Condvar, Mutex, MutexGuard},
+    std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard},
     std::thread::{Thread, current, park, park_timeout, yield_now},
 };
 
@@ -19,7 +19,7 @@ pub(crate) use loom::{
     cell::UnsafeCell,
     hint::spin_loop,
     sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence},
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard},
     thread::{Thread, current, park, yield_now},
 };
 

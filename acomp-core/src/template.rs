@@ -1,14 +1,20 @@
 //! Templates: algorithms made from another algorithm by name, as in `verify(lz4)`.
 
+mod cryptd;
+mod pcomp;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
 use crate::alg::{AlgInfo, Algorithm};
 use crate::error::OpenError;
+use crate::handle::Acomp;
 use crate::name::Value;
+use crate::op::MAX_BATCH;
 use crate::registry::AlgRef;
 
 /// A template, submitted with `inventory::submit!`.
@@ -87,6 +93,22 @@ impl TemplateArgs {
         }
     }
 
+    /// How many threads: `workers=N`, or as many as there are CPUs.
+    fn workers(&self) -> Result<usize, OpenError> {
+        let Some((value, at)) = self.values.get("workers") else {
+            let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            return Ok(cpus.min(WORKER_THREADS_MAX));
+        };
+        match value.parse() {
+            Ok(workers @ 1..=WORKER_THREADS_MAX) => Ok(workers),
+            _ => Err(OpenError::InvalidParam {
+                param: "workers".into(),
+                why: format!("from 1 to {WORKER_THREADS_MAX}, not {value}").into(),
+                at: Some(*at),
+            }),
+        }
+    }
+
     pub(crate) fn new(template: &str, inner: &AlgRef, values: &[Value<'_>]) -> Self {
         let entry = |v: &Value<'_>| (v.key.into(), (v.value.into(), v.at));
         let values: BTreeMap<Box<str>, (Box<str>, usize)> = values.iter().map(entry).collect();
@@ -101,3 +123,12 @@ impl TemplateArgs {
         &self.driver
     }
 }
+
+/// The facts of a prepared driver under the names of an instance over it.
+fn info_as(instance: &AlgInfo, prepared: &Acomp) -> AlgInfo {
+    let AlgInfo { name, driver, .. } = instance.clone();
+    prepared.info().clone().with_names(name.into_owned(), driver.into_owned())
+}
+
+/// One for each op of the longest chain.
+const WORKER_THREADS_MAX: usize = MAX_BATCH;

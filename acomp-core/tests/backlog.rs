@@ -158,21 +158,6 @@ fn submission_that_may_sleep_returns_when_the_engine_took_it() {
     drop(first);
 }
 
-/// Whoever completes a job hands over what waits, and did not agree to sleep.
-#[test]
-fn leave_to_sleep_ends_with_the_submission() {
-    let engine = Held::new(1);
-    let submitter = submitter(engine.clone(), 4);
-    let flags = ReqFlags::MAY_SLEEP | ReqFlags::MAY_BACKLOG;
-    let inflights = [1, 2].map(|mark| submitter.submit(request(mark).with_flags(flags)).unwrap());
-    for expected in [flags, ReqFlags::MAY_BACKLOG] {
-        let job = engine.next().unwrap();
-        assert_eq!(job.flags(), expected);
-        execute(job);
-    }
-    drop(inflights);
-}
-
 #[test]
 fn sleep_is_bounded() {
     let engine = Held::new(1);
@@ -180,6 +165,7 @@ fn sleep_is_bounded() {
     let first = submitter.submit(request(1)).unwrap();
     let rejected = submitter.submit(may_sleep(2)).unwrap_err();
     assert_eq!((rejected.error, &rejected.request.src[..]), (Error::Busy, &[2][..]));
+    assert_eq!(rejected.request.flags, ReqFlags::MAY_SLEEP, "unchanged");
     assert_eq!(submitter.free_slots(), 3);
     engine.execute();
     assert!(engine.next().is_none());

@@ -1,12 +1,18 @@
-//! `acomp bench async`: what a request costs beside the blocking call, in ns.
+//! `acomp bench async`: what a request costs beside the blocking call, in ns, and what worker
+//! threads gain.
 
 use std::fmt;
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
+use acomp::zswap::{PAGE_BYTES, Page};
 use acomp::{
-    Acomp, AlgInfo, Algorithm, Codec, DrivenBy, Engine, Error, ExecutedOn, Inflight, Job, Kind,
-    OpenError, Outcome, Params, Port, Progress, Refused, Registry, Request, Submitter,
+    Acomp, AlgInfo, Algorithm, Chain, Codec, DrivenBy, Engine, Error, ExecutedOn, Inflight, Job,
+    Kind, Op, OpenError, Outcome, Params, Port, Progress, Refused, Registry, Request, Session,
+    Submitter,
 };
 use anyhow::{Context, Result};
 use crossbeam_queue::ArrayQueue;
@@ -14,9 +20,23 @@ use futures::executor::block_on;
 
 use super::rounds::{interleaved, median};
 use crate::output::{Row, Rows, rounded, row};
+use crate::pages;
 
-pub(crate) fn run() -> Result<Rows> {
-    Ok(Rows::new(vec![requests()?]))
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Files of raw 4096-byte pages for the worker threads; generated ones if there are none.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pages: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Rows> {
+    let pages = match &*args.pages {
+        [] => pages::generated(PAGES_OF_EACH),
+        files => pages::read(files)?,
+    };
+    let mut row = requests()?;
+    row.extend(parallel(pages)?);
+    Ok(Rows::new(vec![row]))
 }
 
 /// A device that does nothing, over leased buffers of 64 bytes: nothing but the calls. The request
@@ -77,6 +97,54 @@ fn requests() -> Result<Row> {
         await_extra_ns: extra_ns(2),
         allocs_per_request: rounded(allocations.count_total as f64 / (2.0 * requests)),
     })
+}
+
+/// `pcomp(lz4,workers=2)` over `lz4`: how many times as fast, in chains of 16 pages one after the
+/// other, while all other CPUs are free and while they are busy.
+fn parallel(pages: Vec<Page>) -> Result<Row> {
+    let mut single = Chains::new("lz4")?;
+    let pages = pages::compressible(pages, &mut single.session)?;
+    let mut pcomp2 = Chains::new("pcomp(lz4,workers=2)")?;
+    let mut speed_up = |what| {
+        let mut by_single = || single.run(&pages);
+        let mut by_pcomp2 = || pcomp2.run(&pages);
+        let rounds = interleaved(what, [&mut by_single, &mut by_pcomp2])?;
+        Ok::<_, anyhow::Error>(rounded(median(&rounds, |round| round[0] / round[1])))
+    };
+    let free = speed_up("pcomp")?;
+    let is_over = AtomicBool::new(false);
+    let cpus = thread::available_parallelism()?.get();
+    let busy = thread::scope(|scope| {
+        for _ in 1..cpus {
+            scope.spawn(|| while !is_over.load(Relaxed) {});
+        }
+        let busy = speed_up("pcomp, others busy");
+        is_over.store(true, Relaxed);
+        busy
+    })?;
+    Ok(row! { cpus: cpus, pcomp2_over_single: free, pcomp2_busy_over_single: busy })
+}
+
+struct Chains {
+    session: Session,
+    dsts: Vec<Page>,
+}
+
+impl Chains {
+    fn new(name: &str) -> Result<Self> {
+        Ok(Self { session: Acomp::alloc(name)?.session()?, dsts: vec![[0; PAGE_BYTES]; CHAIN_OPS] })
+    }
+
+    fn run(&mut self, pages: &[Page]) -> Result<()> {
+        for pages in pages.chunks(CHAIN_OPS) {
+            let mut chain = Chain::<CHAIN_OPS>::new();
+            for (page, dst) in pages.iter().zip(&mut self.dsts) {
+                let _ = chain.push(Op::compress(page, dst)); // Room for all.
+            }
+            black_box(self.session.run(chain.as_mut_ops()));
+        }
+        Ok(())
+    }
 }
 
 fn submit(submitter: &Submitter, request: Request) -> Result<Inflight> {
@@ -145,5 +213,7 @@ impl Engine for Inline {
 }
 
 const BUFFER_BYTES: usize = 64;
+const CHAIN_OPS: usize = 16;
+const PAGES_OF_EACH: usize = 512;
 const DEPTH: usize = 8;
 const REQUESTS: usize = 20_000;

@@ -14,8 +14,8 @@ use crate::output::Rows;
 pub(crate) enum Command {
     /// A session, a chain and a shared handle beside a direct call.
     Overhead,
-    /// Requests that complete later, beside blocking calls.
-    Async,
+    /// Requests that complete later, beside blocking calls; chains on worker threads.
+    Async(asynchronous::Args),
     /// zswap beside the bare session calls on the same pages.
     Zswap(zswap::Args),
 }
@@ -23,7 +23,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> Result<Rows> {
     match command {
         Command::Overhead => overhead::run(),
-        Command::Async => asynchronous::run(),
+        Command::Async(args) => asynchronous::run(args),
         Command::Zswap(args) => zswap::run(args),
     }
 }

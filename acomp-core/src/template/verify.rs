@@ -9,7 +9,7 @@ use crate::handle::{Acomp, Session};
 use crate::op::{Direction, ExecutedOn, Ops};
 use crate::params::Params;
 use crate::registry::AlgRef;
-use crate::template::{TemplateArgs, TemplateRegistration};
+use crate::template::{TemplateArgs, TemplateRegistration, info_as};
 
 inventory::submit!(TemplateRegistration::new("verify", wrap, module_path!()));
 
@@ -31,9 +31,7 @@ impl Algorithm for Verify {
 
     fn prepare(&self, params: &Params) -> Result<Option<Arc<dyn Algorithm>>, OpenError> {
         let inner = Acomp::open(self.inner.clone(), params.clone())?;
-        let AlgInfo { name, driver, .. } = self.info.clone();
-        let info = inner.info().clone().with_names(name.into_owned(), driver.into_owned());
-        Ok(Some(Arc::new(Prepared { info, inner })))
+        Ok(Some(Arc::new(Prepared { info: info_as(&self.info, &inner), inner })))
     }
 
     fn open(&self, params: &Params) -> Result<Box<dyn Codec>, OpenError> {
