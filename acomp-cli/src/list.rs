@@ -30,6 +30,9 @@ pub(crate) fn run() -> Result<Rows> {
             origin: alg.origin(),
         }
     });
+    let templates = registry.templates().map(|template| {
+        row! { driver: format!("{}(X)", template.name), kind: "template", origin: template.origin }
+    });
     let failure = (!failed.is_empty()).then(|| format!("failed: {}", failed.join(", ")));
-    Ok(Rows { rows: rows.collect(), failure })
+    Ok(Rows { rows: rows.chain(templates).collect(), failure })
 }

@@ -501,19 +501,27 @@ impl Session {
         }
         self.meter.count_chain(ops.len());
         let mut summary = RunSummary::default();
-        for op in ops {
+        for op in &mut *ops {
             let outcome = match op.outcome() {
                 Some(outcome) => outcome,
                 None => self.answer_for_driver(op),
             };
             self.meter.count(op.direction(), op.src().len(), outcome);
-            self.is_dead |= outcome == Err(Error::Panicked);
             if op.executed_on() == Some(ExecutedOn::Fallback) {
                 self.meter.count_fallback();
             }
             summary.count(outcome);
         }
+        if summary.failed > 0 {
+            self.look_for_panics(ops);
+        }
         summary
+    }
+
+    /// What the driver wraps may have died.
+    #[cold]
+    fn look_for_panics(&mut self, ops: &[Op<'_>]) {
+        self.is_dead |= ops.iter().any(|op| op.outcome() == Some(Err(Error::Panicked)));
     }
 
     /// Out of line: few drivers have a limit.

@@ -159,7 +159,8 @@ impl SlotTable {
     pub(crate) fn abandon(&self, ticket: &mut Ticket) {
         let Some((slot, id)) = self.slot(ticket).zip(self.id(ticket)) else { return };
         ticket.table = SPENT;
-        let waker = slot.take_waker();
+        // A waker is foreign code: dropped when the slot is in order.
+        let waker = if slot.is_registered() { slot.waker.take() } else { None };
         if slot.state.swap(ABANDONED, Ordering::AcqRel) & !REGISTERED == DONE {
             // SAFETY: DONE, and this was its ticket.
             drop(unsafe { self.freed(ticket.index) });
@@ -201,12 +202,12 @@ impl SlotTable {
         let slot = &self.slots[index];
         // SAFETY: they are there, ours, and read once: whoever comes next writes first.
         let contents = slot.contents.with(|place| unsafe { (*place).assume_init_read() });
-        let waker = slot.take_waker();
-        slot.state.store(FREE, Ordering::Release);
-        self.hint.store(index, Ordering::Relaxed);
-        if waker.is_some() {
-            caught(|| drop(waker));
+        if slot.is_registered() {
+            slot.vacate_registered();
+        } else {
+            slot.state.store(FREE, Ordering::Release);
         }
+        self.hint.store(index, Ordering::Relaxed);
         contents
     }
 }
@@ -228,10 +229,16 @@ impl Slot {
         self.state.load(Ordering::Acquire) & !REGISTERED == DONE
     }
 
-    /// By whoever may register one. It is foreign code, to be dropped when the slot is in order.
-    fn take_waker(&self) -> Option<Waker> {
-        let is_registered = self.state.load(Ordering::Relaxed) & REGISTERED != 0;
-        if is_registered { self.waker.take() } else { None }
+    /// Asked by whoever may register a waker.
+    fn is_registered(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & REGISTERED != 0
+    }
+
+    #[cold]
+    fn vacate_registered(&self) {
+        let waker = self.waker.take();
+        self.state.store(FREE, Ordering::Release);
+        caught(|| drop(waker));
     }
 
     fn id(&self, index: usize, table: u64) -> JobId {

@@ -57,8 +57,9 @@ impl Channel {
             return Err(Rejected { error: Error::Busy, request });
         };
         let (ticket, work) = claim.submit(request);
+        let refused = self.port.submit(work).err();
         let mut inflight = Inflight::new(ticket, self, flags);
-        if let Err((error, work)) = self.port.submit(work) {
+        if let Some((error, work)) = refused {
             drop(work.end());
             if let Some(Completion { request, .. }) = inflight.finish() {
                 return Err(Rejected { error, request });

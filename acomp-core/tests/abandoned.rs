@@ -6,7 +6,6 @@
 mod engines;
 
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use acomp_core::{
@@ -14,7 +13,7 @@ use acomp_core::{
 };
 use futures::executor::block_on;
 
-use engines::{Held, Inline, Threaded, execute, submitter};
+use engines::{Held, Inline, execute, submitter};
 
 #[test]
 fn dropped_request_frees_its_place_when_the_device_is_done_and_its_buffers_return() {
@@ -155,43 +154,6 @@ fn engine_that_panics_strands_nobody() {
         assert_eq!(inflight.wait().outcome, Err(Error::DeviceLost), "{place}");
         assert_eq!(submitter.free_slots(), 2, "{place}");
     }
-}
-
-/// Every way to let go of a request, from several threads at once.
-#[test]
-fn after_any_mixture_every_place_and_every_buffer_is_back() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let submitter = submitter(Threaded::new(), 16);
-    let buffers = leased(&submitter);
-    thread::scope(|scope| {
-        for thread in 0..4 {
-            let submitter = &submitter;
-            let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(thread));
-            scope.spawn(move || {
-                for _ in 0..5_000 {
-                    let Some(request) = try_request(submitter) else { continue };
-                    let Ok(inflight) = submitter.submit(request) else { continue };
-                    let outcome = match rng.u8(..5) {
-                        0 => inflight.wait().outcome,
-                        1 => block_on(inflight).outcome,
-                        2 => inflight.cancel().wait().outcome,
-                        3 => match inflight.wait_timeout(Duration::from_nanos(rng.u64(..2000))) {
-                            Ok(completion) => completion.outcome,
-                            Err(pending) => pending.wait().outcome,
-                        },
-                        _ => continue, // Dropped.
-                    };
-                    assert_eq!(outcome, Ok(4), "seed {seed}");
-                }
-            });
-        }
-    });
-    let submitter = match submitter.close(Duration::from_secs(60)) {
-        Ok(()) => return,
-        Err(submitter) => submitter,
-    };
-    panic!("{} of 16 places, {} of {buffers} buffers", submitter.free_slots(), leased(&submitter));
 }
 
 fn request(submitter: &Submitter) -> Request {

@@ -6,8 +6,11 @@ use std::process::{Command, Stdio};
 use crate::{acomp, rows, stderr};
 
 #[test]
-fn list_shows_every_driver_tested() {
-    let rows = rows(&["list"]);
+fn list_shows_every_driver_tested_and_every_template() {
+    let mut rows = rows(&["list"]);
+    let templates: Vec<_> = rows.extract_if(.., |row| row["kind"] == "template").collect();
+    let names: Vec<_> = templates.iter().map(|row| row["driver"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cryptd(X)", "pcomp(X)", "verify(X)"]);
     let drivers: Vec<_> = rows.iter().map(|row| row["driver"].as_str().unwrap()).collect();
     assert_eq!(
         drivers,
@@ -47,7 +50,7 @@ fn a_table_has_a_line_for_each_row() {
     let output = acomp(&["list"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 6, "{text}");
+    assert_eq!(lines.len(), 9, "{text}");
     assert!(lines[0].contains("batch_size") && lines[2].contains("lz4-flex"), "{text}");
 }
 
