@@ -95,10 +95,9 @@ impl Port {
 
     /// Work that still waits is cancelled; what the engine has, it is asked to give up.
     pub(crate) fn cancel(&self, id: JobId) {
-        match self.inner.backlog.remove(id) {
+        match self.inner.backlog.cancel(id) {
             Some(work) => drop(work.complete(Err(Error::Cancelled), ExecutedOn::Driver)),
             None => {
-                self.inner.backlog.cancel_on_its_way(id);
                 caught(|| self.inner.engine.cancel(id));
             }
         }
@@ -205,17 +204,25 @@ impl Backlog {
         if self.is_empty() {
             return None;
         }
-        let mut state = self.state();
+        self.removed(self.state(), id)
+    }
+
+    fn removed(&self, mut state: MutexGuard<'_, State>, id: JobId) -> Option<Work> {
         let at = state.queue.iter().position(|work| work.id() == id)?;
         let work = state.queue.remove(at);
         self.count(&state);
         work
     }
 
-    /// Cancels what a thread is taking to the engine, if it comes back.
-    fn cancel_on_its_way(&self, id: JobId) {
+    /// As [`remove`](Self::remove); what somebody is taking to the engine is cancelled if it comes
+    /// back.
+    fn cancel(&self, id: JobId) -> Option<Work> {
+        if self.is_empty() {
+            return None;
+        }
         let mut state = self.state();
         state.is_cancelled |= state.on_its_way == Some(id);
+        self.removed(state, id)
     }
 
     /// There may be room: takes to the engine what it has room for now.
