@@ -2,8 +2,7 @@
 //! threads gain.
 
 use std::fmt;
-use std::hint::black_box;
-use std::path::PathBuf;
+use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -22,18 +21,7 @@ use super::rounds::{interleaved, median};
 use crate::output::{Row, Rows, rounded, row};
 use crate::pages;
 
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Files of raw 4096-byte pages for the worker threads; generated ones if there are none.
-    #[arg(long, num_args = 1.., value_name = "FILE")]
-    pages: Vec<PathBuf>,
-}
-
-pub(crate) fn run(args: &Args) -> Result<Rows> {
-    let pages = match &*args.pages {
-        [] => pages::generated(PAGES_OF_EACH),
-        files => pages::read(files)?,
-    };
+pub(crate) fn run(pages: Vec<Page>) -> Result<Rows> {
     let mut row = requests()?;
     row.extend(parallel(pages)?);
     Ok(Rows::new(vec![row]))
@@ -116,7 +104,11 @@ fn parallel(pages: Vec<Page>) -> Result<Row> {
     let cpus = thread::available_parallelism()?.get();
     let busy = thread::scope(|scope| {
         for _ in 1..cpus {
-            scope.spawn(|| while !is_over.load(Relaxed) {});
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    spin_loop();
+                }
+            });
         }
         let busy = speed_up("pcomp, others busy");
         is_over.store(true, Relaxed);
@@ -214,6 +206,5 @@ impl Engine for Inline {
 
 const BUFFER_BYTES: usize = 64;
 const CHAIN_OPS: usize = 16;
-const PAGES_OF_EACH: usize = 512;
 const DEPTH: usize = 8;
 const REQUESTS: usize = 20_000;

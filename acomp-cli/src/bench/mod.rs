@@ -6,24 +6,44 @@ mod overhead;
 mod rounds;
 mod zswap;
 
+use std::path::PathBuf;
+
+use acomp::zswap::Page;
 use anyhow::Result;
 
 use crate::output::Rows;
+use crate::pages;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// A session, a chain and a shared handle beside a direct call.
     Overhead,
     /// Requests that complete later, beside blocking calls; chains on worker threads.
-    Async(asynchronous::Args),
+    Async(Pages),
     /// zswap beside the bare session calls on the same pages.
-    Zswap(zswap::Args),
+    Zswap(Pages),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Pages {
+    /// Files of raw 4096-byte pages; generated ones if there are none.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pages: Vec<PathBuf>,
+}
+
+impl Pages {
+    fn read(&self) -> Result<Vec<Page>> {
+        match &*self.pages {
+            [] => Ok(pages::generated(512)),
+            files => pages::read(files),
+        }
+    }
 }
 
 pub(crate) fn run(command: &Command) -> Result<Rows> {
     match command {
         Command::Overhead => overhead::run(),
-        Command::Async(args) => asynchronous::run(args),
-        Command::Zswap(args) => zswap::run(args),
+        Command::Async(pages) => asynchronous::run(pages.read()?),
+        Command::Zswap(pages) => zswap::run(&pages.read()?),
     }
 }

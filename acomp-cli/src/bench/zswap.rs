@@ -2,7 +2,6 @@
 //! of the same bare session calls on the same pages.
 
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use acomp::zswap::{Load, Owner, PAGE_BYTES, Page, Pool, Slot};
@@ -13,23 +12,12 @@ use super::rounds::{interleaved, median};
 use crate::output::{Row, Rows, rounded, row};
 use crate::pages;
 
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Files of raw 4096-byte pages; generated ones if there are none.
-    #[arg(long, num_args = 1.., value_name = "FILE")]
-    pages: Vec<PathBuf>,
-}
-
-pub(crate) fn run(args: &Args) -> Result<Rows> {
-    let pages = match &*args.pages {
-        [] => pages::generated(512),
-        files => pages::read(files)?,
-    };
+pub(crate) fn run(pages: &[Page]) -> Result<Rows> {
     // Of its own and without the self-test, which the stub, being no codec, would not pass.
     let with_stub = Registry::from_entries([]);
     let stub = with_stub.add(Arc::new(Stub))?;
     let rows = [("lz4", Registry::global()), (&stub.alg().info().name, &with_stub)]
-        .map(|(name, registry)| beside_codec(name, registry, pages.clone()));
+        .map(|(name, registry)| beside_codec(name, registry, pages.to_vec()));
     Ok(Rows::new(rows.into_iter().collect::<Result<_>>()?))
 }
 
