@@ -234,6 +234,12 @@ impl Slot {
         self.state.load(Ordering::Relaxed) & REGISTERED != 0
     }
 
+    /// What it panics ends here.
+    #[cold]
+    fn wake(&self) {
+        caught(|| self.waker.wake());
+    }
+
     #[cold]
     fn vacate_registered(&self) {
         let waker = self.waker.take();
@@ -315,7 +321,7 @@ impl Work {
             // SAFETY: the ticket is gone, and this was its work, which ends here.
             drop(unsafe { self.table.freed(self.index) });
         } else if before & REGISTERED != 0 {
-            caught(|| slot.waker.wake());
+            slot.wake();
         }
         self.table
     }

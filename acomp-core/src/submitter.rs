@@ -57,9 +57,9 @@ impl Channel {
             return Err(Rejected { error: Error::Busy, request });
         };
         let (ticket, work) = claim.submit(request);
-        let refused = self.port.submit(work).err();
+        let refused = self.port.submit(work);
         let mut inflight = Inflight::new(ticket, self, flags);
-        if let Some((error, work)) = refused {
+        if let Err((error, work)) = refused {
             drop(work.end());
             if let Some(Completion { request, .. }) = inflight.finish() {
                 return Err(Rejected { error, request });
