@@ -6,8 +6,7 @@ use std::slice;
 
 use crate::error::{Error, Outcome};
 use crate::flags::ReqFlags;
-use crate::handle::Acomp;
-use crate::op::{Direction, ExecutedOn, Op};
+use crate::op::{Direction, ExecutedOn, Op, RunSummary};
 use crate::request::Request;
 use crate::slot::{Place, Work};
 
@@ -92,9 +91,12 @@ impl Job {
         self.answer(outcome, on);
     }
 
-    /// Executes it on a pooled session, on this thread, for an engine that has nothing better. `on`
-    /// overrides who executed it.
-    pub(crate) fn execute(mut self, acomp: &Acomp, on: Option<ExecutedOn>) {
+    /// Executes it as a chain of one, on this thread. `on` overrides who executed it.
+    pub(crate) fn execute(
+        mut self,
+        run: impl FnOnce(&mut [Op<'_>]) -> RunSummary,
+        on: Option<ExecutedOn>,
+    ) {
         let (direction, flags) = (self.direction(), self.flags());
         let (src, dst) = self.io();
         let op = match direction {
@@ -102,7 +104,7 @@ impl Job {
             Direction::Decompress => Op::decompress(src, dst),
         };
         let mut op = op.with_flags(flags);
-        acomp.run(slice::from_mut(&mut op));
+        run(slice::from_mut(&mut op));
         let outcome = op.outcome().unwrap_or(Err(Error::Unanswered));
         let on = on.or(op.executed_on()).unwrap_or(ExecutedOn::Driver);
         self.complete(outcome, on);
@@ -173,6 +175,11 @@ pub struct Progress {
     pub completed: usize,
     /// Who makes jobs ready.
     pub driven_by: DrivenBy,
+}
+
+impl Progress {
+    /// Nothing done, and nobody needed.
+    pub(crate) const NONE: Self = Self { completed: 0, driven_by: DrivenBy::Device };
 }
 
 /// Who makes jobs ready, and so who must not sleep.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::Stream;
 use futures::future::FusedFuture;
 
-use crate::engine::DrivenBy;
+use crate::engine::{DrivenBy, Progress};
 use crate::error::Error;
 use crate::flags::ReqFlags;
 use crate::op::ExecutedOn;
@@ -105,17 +105,19 @@ impl Inflight {
         self.channel.table.register(&self.ticket, waker);
     }
 
-    /// Helps the engine, and tells whether nobody else drives this request.
-    fn drive(&self) -> bool {
+    /// Helps the engine, and tells who else drives this request.
+    fn drive(&self) -> Progress {
         let progress = self.channel.port.poll(BUDGET_OPS);
-        self.flags.contains(ReqFlags::POLL) || progress.driven_by == DrivenBy::Caller
+        let driven_by =
+            if self.flags.contains(ReqFlags::POLL) { DrivenBy::Caller } else { progress.driven_by };
+        Progress { driven_by, ..progress }
     }
 
     /// `None` when the deadline has passed, or the completion was given away before.
     fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Completion> {
         let mut spins = 0u32;
         while !self.ticket.is_spent() {
-            let is_alone = !self.is_done() && self.drive();
+            let progress = if self.is_done() { Progress::NONE } else { self.drive() };
             if let Some(completion) = self.finish() {
                 return Some(completion);
             }
@@ -123,8 +125,9 @@ impl Inflight {
             if left == Some(Duration::ZERO) {
                 return None;
             }
-            spins = spins.wrapping_add(1);
-            self.pause(spins, is_alone, left);
+            // Who helps gets nearer to his own.
+            spins = if progress.completed > 0 { 0 } else { spins.wrapping_add(1) };
+            self.pause(spins, progress.driven_by == DrivenBy::Caller, left);
         }
         None
     }
@@ -156,7 +159,7 @@ impl Future for Inflight {
         if self.ticket.is_spent() {
             return Poll::Pending;
         }
-        let is_alone = self.drive();
+        let is_alone = self.drive().driven_by == DrivenBy::Caller;
         if !is_alone {
             self.register(cx.waker());
         }
@@ -241,7 +244,7 @@ impl Stream for Inflights {
         for inflight in &self.set {
             let channel = Arc::as_ptr(&inflight.channel);
             if driven.replace(channel) != Some(channel) {
-                is_alone |= inflight.drive();
+                is_alone |= inflight.drive().driven_by == DrivenBy::Caller;
             }
             is_alone |= inflight.flags.contains(ReqFlags::POLL);
             inflight.register(cx.waker());

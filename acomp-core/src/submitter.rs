@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::buf::{Buf, BufPool};
-use crate::engine::{DrivenBy, Engine, Job, Progress, Refused};
+use crate::engine::{Engine, Job, Progress, Refused};
 use crate::error::{Error, OpenError, Outcome};
 use crate::handle::Acomp;
 use crate::inflight::{Inflight, Inflights};
@@ -74,12 +74,12 @@ struct InSubmit(Acomp);
 
 impl Engine for InSubmit {
     fn submit(&self, job: Job) -> Result<(), Refused> {
-        job.execute(&self.0, None);
+        job.execute(|ops| self.0.run(ops), None);
         Ok(())
     }
 
     fn poll(&self, _: usize) -> Progress {
-        Progress { completed: 0, driven_by: DrivenBy::Device }
+        Progress::NONE
     }
 }
 

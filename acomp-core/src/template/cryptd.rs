@@ -1,6 +1,7 @@
 //! `cryptd(X)`, `cryptd(X,workers=N)`: worker threads make any driver asynchronous.
 //!
-//! Whoever waits for a request helps: polling executes a job that no worker has begun. Jobs with
+//! Each worker has a session of its own. Whoever waits for a request helps, on a pooled one: polling
+//! executes a job that no worker has begun. Jobs with
 //! [`ReqFlags::POLL`] are left to whoever polls.
 
 use std::collections::VecDeque;
@@ -118,9 +119,9 @@ impl Pool {
         let shared = Shared { inner: inner.clone(), state, changed: Condvar::new() };
         let pool = Self { shared: Arc::new(shared) };
         for _ in 0..workers {
-            let shared = Arc::clone(&pool.shared);
+            let (shared, session) = (Arc::clone(&pool.shared), inner.session()?);
             let thread = thread::Builder::new().name("cryptd".into());
-            let spawned = thread.spawn(move || shared.work());
+            let spawned = thread.spawn(move || shared.work(session));
             spawned.map_err(|why| OpenError::Device(why.into()))?;
         }
         Ok(pool)
@@ -166,7 +167,7 @@ impl Engine for Pool {
         drop(state);
         let completed = usize::from(job.is_some());
         if let Some(job) = job {
-            job.execute(&self.shared.inner, None);
+            job.execute(|ops| self.shared.inner.run(ops), None);
         }
         Progress { completed, driven_by: DrivenBy::Device }
     }
@@ -187,9 +188,10 @@ impl Engine for Pool {
 
 impl Shared {
     /// The thread of a worker.
-    fn work(&self) {
+    fn work(&self, mut session: Session) {
         while let Some(job) = self.next() {
-            job.execute(&self.inner, Some(ExecutedOn::Worker));
+            let session = self.inner.replaced_if_dead(&mut session);
+            job.execute(|ops| session.run(ops), Some(ExecutedOn::Worker));
         }
     }
 
