@@ -123,6 +123,10 @@ fn close_waits_for_what_is_under_way_and_no_longer_than_told() {
     drop(busy.submit(request(&busy)).unwrap());
     assert!(busy.close(Duration::from_secs(60)).is_ok());
 
+    let ready = submitter(Inline::new(4), 4);
+    drop(ready.submit(request(&ready)).unwrap());
+    assert!(ready.close(Duration::ZERO).is_ok(), "it polls at least once");
+
     let stuck = submitter(Held::new(4), 4);
     drop(stuck.submit(request(&stuck)).unwrap());
     let stuck = stuck.close(Duration::from_millis(1)).unwrap_err();

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use acomp_core::{DrivenBy, Engine, Error, Inflights, Job, Progress, Refused, ReqFlags, Request};
+use acomp_core::{
+    DrivenBy, Engine, Error, Inflight, Inflights, Job, Progress, Refused, ReqFlags, Request,
+};
 use futures::executor::block_on;
 use futures::{FutureExt, StreamExt};
 
-use engines::{Held, Inline, execute, submitter, submitters};
+use engines::{Held, Inline, execute, submitter, submitters, with_port};
 
 #[test]
 fn requests_wait_in_order_and_enter_when_a_job_completes() {
@@ -103,6 +105,30 @@ fn request_that_is_cancelled_while_it_waits_is_cancelled_at_once() {
     drop(first);
 }
 
+/// The engine asks for it to be cancelled while it has it in its hands, and gives it back.
+#[test]
+fn request_that_is_cancelled_on_its_way_to_the_engine_is_cancelled() {
+    let engine = Arc::new(Gate::default());
+    let submitter = submitter(engine.clone(), 4);
+    let second = submitter.submit(waiting(2)).unwrap();
+    *engine.on_offer.lock().unwrap() = Some(second);
+    submitter.poll(1);
+    let cancelled = engine.on_offer.lock().unwrap().take().unwrap();
+    assert_eq!(cancelled.try_finish().unwrap().outcome, Err(Error::Cancelled));
+    assert_eq!(submitter.free_slots(), 4);
+}
+
+#[test]
+fn engine_that_has_room_by_itself_says_so() {
+    let engine = Arc::new(Gate::default());
+    let (submitter, port) = with_port(engine.clone(), 4);
+    let inflight = submitter.submit(waiting(1)).unwrap();
+    engine.is_open.store(true, Relaxed);
+    port.made_room();
+    assert_eq!(engine.taken(), [1]);
+    drop(inflight);
+}
+
 #[test]
 fn chain_waits_whole() {
     let engine = Held::new(1);
@@ -188,6 +214,8 @@ struct Gate {
     is_gone: AtomicBool,
     jobs: Mutex<Vec<Job>>,
     taken: Mutex<Vec<u8>>,
+    /// Is cancelled when a job is offered.
+    on_offer: Mutex<Option<Inflight>>,
 }
 
 impl Gate {
@@ -198,6 +226,10 @@ impl Gate {
 
 impl Engine for Gate {
     fn submit(&self, mut job: Job) -> Result<(), Refused> {
+        let on_offer = self.on_offer.lock().unwrap().take();
+        if let Some(inflight) = on_offer {
+            *self.on_offer.lock().unwrap() = Some(inflight.cancel());
+        }
         if self.is_gone.load(Relaxed) {
             return Err(Refused { error: Error::DeviceLost, job });
         }

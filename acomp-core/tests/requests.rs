@@ -136,6 +136,26 @@ fn completions_stream_in_the_order_in_which_they_come() {
 }
 
 #[test]
+fn request_whose_completion_was_given_away_is_not_waited_for_again() {
+    let submitter = submitter(Inline::new(1), 1);
+    let mut spent = submitter.submit(request(1)).unwrap();
+    assert_eq!(block_on(&mut spent).outcome, Ok(4));
+    let mut set = Inflights::default();
+    set.push(spent);
+    assert!(set.is_empty() && block_on(set.next()).is_none());
+}
+
+#[test]
+fn fallbacks_of_requests_are_counted() {
+    let engine = Held::new(1);
+    let submitter = submitter(engine.clone(), 1);
+    let inflight = submitter.submit(request(1)).unwrap();
+    engine.next().unwrap().complete(Ok(4), ExecutedOn::Fallback);
+    assert_eq!(inflight.wait().executed_on, ExecutedOn::Fallback);
+    assert_eq!(submitter.acomp().alg().stats().fallbacks, 1);
+}
+
+#[test]
 fn borrowed_bytes_travel_in_leased_buffers() {
     let submitter = submitter(Threaded::new(), 2);
     let mut dst = [0; 8];

@@ -4,7 +4,8 @@
 
 mod toys;
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier, LazyLock};
+use std::thread;
 
 use acomp_algs as _;
 use acomp_core::{
@@ -188,4 +189,62 @@ fn assert_param(error: &OpenError, expected: &str, expected_at: usize) {
         }
         other => panic!("{expected}: {other}"),
     }
+}
+
+#[test]
+fn instance_is_shared_again_after_its_driver_was_shadowed() {
+    static INFO: AlgInfo = AlgInfo::new("x", "x-rs");
+    static LINKED: Registration =
+        Registration::new(&INFO, || Ok(Toy::copying(INFO.clone())), "linked");
+    let templates = inventory::iter::<TemplateRegistration>;
+    let registry = Registry::builder().entries([&LINKED]).templates(templates).build();
+    let alloc = || Acomp::alloc_in(&registry, "verify(x)", Params::new()).expect("x is there");
+    let before = alloc();
+    let shadow = registry.add(Toy::copying(INFO.clone())).expect("it may shadow");
+    let meanwhile = alloc();
+    drop(shadow);
+    assert_eq!(alloc().compress(b"page", &mut [0; 4]), Ok(4));
+    let ok = |acomp: &Acomp| acomp.alg().stats().compress.ok;
+    assert_eq!((ok(&before), ok(&meanwhile)), (1, 0), "one instance over each driver");
+    drop(meanwhile);
+    let names: Vec<_> = registry.iter().map(|alg| alg.info().driver.to_string()).collect();
+    assert_eq!(names, ["x-rs", "verify(x-rs)"]);
+}
+
+#[test]
+fn threads_that_allocate_at_once_share_an_instance() {
+    static BOTH: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
+    static SLOW: TemplateRegistration = TemplateRegistration::new(
+        "slow",
+        |inner, args| {
+            BOTH.wait();
+            Ok(Toy::copying(args.info_over(&inner)))
+        },
+        "here",
+    );
+    let registry = Registry::builder().templates([&SLOW]).build();
+    let _guard = registry.add(Toy::copying(TOY)).expect("a name of its own");
+    let alloc = || Acomp::alloc_in(&registry, "slow(toy)", Params::new()).expect("it is there");
+    let [one, other] = thread::scope(|scope| {
+        [(); 2].map(|()| scope.spawn(alloc)).map(|thread| thread.join().expect("no panic"))
+    });
+    assert_eq!(one.compress(b"page", &mut [0; 4]), Ok(4));
+    assert_eq!(other.alg().stats().compress.ok, 1);
+}
+
+#[test]
+fn instances_that_lie_or_are_made_of_themselves_are_refused() {
+    static LIES: TemplateRegistration =
+        TemplateRegistration::new("lies", |_, _| Ok(Toy::copying(TOY)), "here");
+    static REGISTRY: LazyLock<Registry> =
+        LazyLock::new(|| Registry::builder().templates([&LIES, &LOOPS]).build());
+    static LOOPS: TemplateRegistration = TemplateRegistration::new(
+        "loops",
+        |_, _| REGISTRY.find("loops(toy)")?.algorithm().cloned(),
+        "here",
+    );
+    let _guard = REGISTRY.add(Toy::copying(TOY)).expect("a name of its own");
+    let alloc = |name| Acomp::alloc_in(&REGISTRY, name, Params::new());
+    assert!(matches!(alloc("lies(toy)"), Err(OpenError::Misnamed { .. })));
+    assert!(matches!(alloc("loops(toy)"), Err(OpenError::Recursive { .. })));
 }

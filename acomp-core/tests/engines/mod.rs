@@ -16,18 +16,24 @@ use acomp_core::{
 
 /// A submitter with this many places over this engine.
 pub(crate) fn submitter(engine: Arc<dyn Engine>, depth: usize) -> Submitter {
-    acomp(engine).submitter(depth).unwrap()
+    with_port(engine, depth).0
+}
+
+/// A submitter with this many places over this engine, and the port between them.
+pub(crate) fn with_port(engine: Arc<dyn Engine>, depth: usize) -> (Submitter, Port) {
+    let port = Port::new(engine);
+    (acomp(port.clone()).submitter(depth).unwrap(), port)
 }
 
 /// Two submitters over one engine, each with this many places.
 pub(crate) fn submitters(engine: Arc<dyn Engine>, depth: usize) -> [Submitter; 2] {
-    let acomp = acomp(engine);
+    let acomp = acomp(Port::new(engine));
     [(); 2].map(|()| acomp.submitter(depth).unwrap())
 }
 
-fn acomp(engine: Arc<dyn Engine>) -> Acomp {
+fn acomp(port: Port) -> Acomp {
     let registry = Registry::from_entries([]);
-    let guard = registry.add(Arc::new(Device { port: Port::new(engine) })).unwrap();
+    let guard = registry.add(Arc::new(Device { port })).unwrap();
     let acomp = Acomp::open(guard.alg().clone(), Params::new()).unwrap();
     assert!(acomp.is_async());
     acomp
