@@ -15,7 +15,7 @@ use acomp_core::{
 
 use toys::Toy;
 
-/// Each asks for the best other driver of its name while it is made: they would wait for each other.
+/// Each asks for the best driver of its name while it is made: they would wait for each other.
 #[test]
 fn drivers_that_are_made_of_each_other_do_not_wait_for_ever() {
     static X: AlgInfo = AlgInfo::new("gzip", "x").with_priority(300);

@@ -1,8 +1,8 @@
 //! `cryptd(X)`, `cryptd(X,workers=N)`: worker threads make any driver asynchronous.
 //!
-//! Each worker has a session of its own. Whoever waits for a request helps, on a pooled one: polling
-//! executes a job that no worker has begun. Jobs with
-//! [`ReqFlags::POLL`] are left to whoever polls.
+//! Each worker has a session of its own. Whoever waits for a request helps, on a pooled one:
+//! polling executes a job that no worker has begun. Jobs with [`ReqFlags::POLL`] are left to
+//! whoever polls.
 
 use std::collections::VecDeque;
 use std::fmt;
