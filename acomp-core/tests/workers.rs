@@ -47,7 +47,7 @@ fn wrong_numbers_of_workers_are_refused_where_they_stand() {
             other => panic!("{name}: {other:?}"),
         }
     }
-    assert!(matches!(alloc("pcomp(lz4,wrokers=2)"), Err(OpenError::InvalidParam { .. })));
+    assert!(matches!(alloc("pcomp(lz4,threads=2)"), Err(OpenError::InvalidParam { .. })));
 }
 
 #[test]
