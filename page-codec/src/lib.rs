@@ -1,0 +1,37 @@
+//! Deflate and LZ4 for single memory pages.
+//!
+//! General libraries compress streams: they keep windows, grow buffers, and make tables that pay
+//! off after many pages. A cache of memory pages, a swap or a device model has 4096 bytes at a time
+//! and wants them gone in microseconds. That shape allows small tables, 16-bit positions, a history
+//! that is the page itself, and several pages in flight to hide latencies.
+//!
+//! The codecs allocate nothing, need no `std`, never write beyond `dst`, and never panic, whatever
+//! they are given. What they write is standard: raw deflate (RFC 1951) with distances of at most
+//! 4096 bytes, and LZ4 blocks.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+pub mod deflate;
+pub mod lz4;
+
+/// One page of a batch: what to read, where to write, and what came of it.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers, field by field")]
+pub struct Page<'a, R> {
+    /// What to encode or decode.
+    pub src: &'a [u8],
+    /// Where the result goes. On an error its contents are unspecified.
+    pub dst: &'a mut [u8],
+    /// What came of it; `None` before the batch ran.
+    pub result: Option<R>,
+}
+
+impl<'a, R> Page<'a, R> {
+    /// A page that has not been run yet.
+    pub fn new(src: &'a [u8], dst: &'a mut [u8]) -> Self {
+        Self { src, dst, result: None }
+    }
+}
+
+/// The longest source that an encoder takes.
+pub const SRC_BYTES_MAX: usize = 65536;

@@ -1,0 +1,7 @@
+//! The LZ4 block format.
+
+mod decode;
+mod encode;
+
+pub use decode::{DecodeError, decode, decode_batch};
+pub use encode::{EncodeError, Encoder};
