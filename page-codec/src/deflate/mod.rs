@@ -1,7 +1,18 @@
 //! Raw deflate (RFC 1951).
 
+mod bits;
+mod codes;
 mod decode;
 mod encode;
+mod fixed;
+mod format;
+mod header;
+mod huffman;
+mod parse;
+mod raw;
+mod tokens;
 
+pub use codes::{CodeError, CodeTables, Histogram};
 pub use decode::{DecodeError, Decoded, Decoder};
-pub use encode::{Effort, EncodeError, Encoder};
+pub use encode::{EncodeError, Encoder};
+pub use parse::Effort;

@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod format;
 
 pub use decode::{DecodeError, decode, decode_batch};
 pub use encode::{EncodeError, Encoder};
