@@ -1,0 +1,244 @@
+//! LZ4 blocks from this encoder: every decoder reads them, and nothing is written behind `dst`.
+
+#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
+
+use fastrand::Rng;
+use lz4_flex::block as foreign;
+use page_codec::lz4::{DecodeError, EncodeError, Encoder, decode, decode_batch};
+use page_codec::{Page, SRC_BYTES_MAX};
+
+#[test]
+fn both_decoders_read_every_length_and_content() {
+    let mut encoder = Encoder::new();
+    for (src, name) in sources((0..=300).chain(4095..=4097).chain([65535, SRC_BYTES_MAX])) {
+        let block = encoded(&mut encoder, &src);
+        assert_eq!(decoded(&block, src.len()).as_ref(), Ok(&src), "{name}");
+        let data = foreign::decompress(&block, src.len());
+        assert_eq!(data.as_ref().ok(), Some(&src), "{name}");
+    }
+}
+
+#[test]
+fn foreign_blocks_are_read() {
+    for (src, name) in sources((0..=300).chain(4095..=4097).chain([SRC_BYTES_MAX])) {
+        let block = foreign::compress(&src);
+        assert_eq!(decoded(&block, src.len()).as_ref(), Ok(&src), "{name}");
+        assert_eq!(decoded(&block, src.len() + 100).as_ref(), Ok(&src), "{name}");
+    }
+}
+
+#[test]
+fn blocks_end_as_the_format_demands() {
+    for (src, name) in sources((0..=300).chain([4096])) {
+        let (mut read, mut written, block) = (0, 0, encoded(&mut Encoder::new(), &src));
+        loop {
+            let token = block[read];
+            read += 1;
+            let literals = length(&block, &mut read, token >> 4);
+            (read, written) = (read + literals, written + literals);
+            if read == block.len() {
+                assert_eq!(token & 15, 0, "{name}: a match in the last token");
+                assert!(literals >= 5 || literals == src.len(), "{name}: {literals} literals");
+                break;
+            }
+            assert!(src.len() - written >= 12, "{name}: a match at {written}");
+            read += 2;
+            written += length(&block, &mut read, token & 15) + 4;
+        }
+    }
+}
+
+#[test]
+fn a_block_is_made_if_and_only_if_it_fits() {
+    let mut encoder = Encoder::new();
+    for (src, name) in sources([0, 1, 12, 13, 14, 15, 16, 40, 269, 270, 271, 300]) {
+        let block = encoded(&mut encoder, &src);
+        for len in 0..=block.len() + 40 {
+            let (result, dst) = guarded(len, |dst| encoder.encode(&src, dst));
+            if len < block.len() {
+                assert_eq!(result, Err(EncodeError::DstTooSmall), "{name} into {len}");
+            } else {
+                assert_eq!(result, Ok(block.len()), "{name} into {len}");
+                assert_eq!(dst[..block.len()], block, "{name} into {len}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_that_nearly_fit_are_refused() {
+    let mut encoder = Encoder::new();
+    for (src, name) in sources([4096, SRC_BYTES_MAX]) {
+        let block = encoded(&mut encoder, &src);
+        for missing in (1..40).chain([block.len() / 2, block.len()]) {
+            let len = block.len().saturating_sub(missing);
+            let (result, _) = guarded(len, |dst| encoder.encode(&src, dst));
+            assert_eq!(result, Err(EncodeError::DstTooSmall), "{name} into {len}");
+        }
+    }
+}
+
+#[test]
+fn data_is_made_if_and_only_if_it_fits() {
+    for (src, name) in sources([0, 1, 13, 31, 32, 33, 63, 64, 65, 300]) {
+        let block = encoded(&mut Encoder::new(), &src);
+        for len in 0..src.len() + 70 {
+            let (result, dst) = guarded(len, |dst| decode(&block, dst));
+            if len < src.len() {
+                assert_eq!(result, Err(DecodeError::DstTooSmall), "{name} into {len}");
+            } else {
+                assert_eq!(result, Ok(src.len()), "{name} into {len}");
+                assert_eq!(dst[..src.len()], src, "{name} into {len}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_too_long_is_refused() {
+    let src = vec![0; SRC_BYTES_MAX + 1];
+    assert_eq!(Encoder::new().encode(&src, &mut [0; 4096]), Err(EncodeError::SrcTooLarge));
+}
+
+#[test]
+fn nothing_is_the_block_of_one_zero() {
+    assert_eq!(encoded(&mut Encoder::new(), b""), [0]);
+}
+
+#[test]
+fn a_page_of_one_byte_takes_few_bytes() {
+    // A literal, a match of 4090 bytes from 1 byte ago, and five literals.
+    let block = encoded(&mut Encoder::new(), &[7; 4096]);
+    assert_eq!(block, [&[0x1f, 7, 1, 0], &[255; 15][..], &[246, 0x50, 7, 7, 7, 7, 7]].concat());
+}
+
+#[test]
+fn an_encoder_forgets_the_last_source() {
+    let mut used = Encoder::new();
+    for (src, name) in sources([4096, 300, 4096]) {
+        let block = encoded(&mut used, &src);
+        assert_eq!(block, encoded(&mut Encoder::new(), &src), "{name}");
+    }
+}
+
+#[test]
+fn acceleration_trades_size() {
+    for (src, name) in sources([0, 1, 13, 300, 4096, SRC_BYTES_MAX]) {
+        let sizes = [0, 1, 8, 1000, u32::MAX].map(|n| {
+            let block = encoded(&mut Encoder::new().acceleration(n), &src);
+            assert_eq!(decoded(&block, src.len()).as_ref(), Ok(&src), "{name}, {n}");
+            block.len()
+        });
+        assert_eq!(sizes[0], sizes[1], "{name}");
+        if name.starts_with("text") {
+            assert!(sizes[1] <= sizes[2], "{name}: {sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn pages_get_as_small_as_elsewhere() {
+    for (src, name) in sources([4096]) {
+        let (here, there) = (encoded(&mut Encoder::new(), &src), foreign::compress(&src));
+        // Some of these pages have many matches of four bytes, which are not looked for.
+        assert!(here.len() <= there.len() + there.len() / 25, "{name}: {}", here.len());
+    }
+}
+
+#[test]
+fn batches_are_as_one_by_one() {
+    for count in [0, 1, 2, 3, 7, 8, 9] {
+        let srcs: Vec<_> = sources([4096, 100]).take(count).map(|(src, _)| src).collect();
+        // The third block does not fit.
+        let room = |i| if i == 2 { 3 } else { 5000 };
+        let mut dsts: Vec<_> = (0..count).map(|i| vec![0; room(i)]).collect();
+        let mut pages: Vec<_> =
+            srcs.iter().zip(&mut dsts).map(|(src, dst)| Page::new(src, dst)).collect();
+        Encoder::new().encode_batch(&mut pages);
+        let lens: Vec<_> = pages.iter().map(|page| page.result.unwrap().unwrap_or(0)).collect();
+        for ((src, dst), len) in srcs.iter().zip(&dsts).zip(&lens) {
+            assert_eq!(Encoder::new().encode(src, &mut vec![0; dst.len()]).unwrap_or(0), *len);
+        }
+
+        let mut datas = vec![[0; 4096]; count];
+        let blocks = dsts.iter().zip(&lens).map(|(dst, len)| &dst[..*len]);
+        let mut pages: Vec<_> =
+            blocks.clone().zip(&mut datas).map(|(src, dst)| Page::new(src, dst)).collect();
+        decode_batch(&mut pages);
+        for (page, (block, src)) in pages.iter().zip(blocks.zip(&srcs)) {
+            assert_eq!(page.result, Some(decode(block, &mut [0; 4096])));
+            assert!(page.result == Some(Err(DecodeError::Truncated)) || page.dst.starts_with(src));
+        }
+    }
+}
+
+fn encoded(encoder: &mut Encoder, src: &[u8]) -> Vec<u8> {
+    let mut dst = vec![0; foreign::get_maximum_output_size(src.len())];
+    let len = encoder.encode(src, &mut dst).unwrap();
+    dst.truncate(len);
+    dst
+}
+
+fn decoded(block: &[u8], room: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut dst = vec![0; room];
+    let len = decode(block, &mut dst)?;
+    dst.truncate(len);
+    Ok(dst)
+}
+
+/// Runs `codec` on a destination of `len` bytes and sees that nothing is written around it.
+fn guarded<R>(len: usize, codec: impl FnOnce(&mut [u8]) -> R) -> (R, Vec<u8>) {
+    const GUARD_BYTES: usize = 64;
+    let mut buffer = vec![0xa5; GUARD_BYTES + len + GUARD_BYTES];
+    let result = codec(&mut buffer[GUARD_BYTES..GUARD_BYTES + len]);
+    let dst = buffer[GUARD_BYTES..GUARD_BYTES + len].to_vec();
+    buffer.drain(GUARD_BYTES..GUARD_BYTES + len);
+    assert!(buffer.iter().all(|byte| *byte == 0xa5), "written around a destination of {len}");
+    (result, dst)
+}
+
+fn length(block: &[u8], read: &mut usize, in_token: u8) -> usize {
+    let mut length = usize::from(in_token);
+    if in_token == 15 {
+        loop {
+            let byte = block[*read];
+            *read += 1;
+            length += usize::from(byte);
+            if byte != 255 {
+                break;
+            }
+        }
+    }
+    length
+}
+
+/// Sources of each length and kind, with a name that tells how to make them again.
+fn sources(lens: impl IntoIterator<Item = usize>) -> impl Iterator<Item = (Vec<u8>, String)> {
+    lens.into_iter().flat_map(|len| {
+        ["zero", "text", "random", "repeating", "skewed"].map(|kind| {
+            let seed = len as u64 + 1;
+            (source(kind, len, seed), format!("{kind} of {len} with seed {seed}"))
+        })
+    })
+}
+
+fn source(kind: &str, len: usize, seed: u64) -> Vec<u8> {
+    let mut rng = Rng::with_seed(seed);
+    let mut src = Vec::with_capacity(len + 20);
+    let period = rng.usize(1..20);
+    let words: Vec<_> = TEXT.split_inclusive(' ').collect();
+    while src.len() < len {
+        match kind {
+            "zero" => src.push(0),
+            "text" => src.extend(words[rng.usize(..words.len())].bytes()),
+            "random" => src.push(rng.u8(..)),
+            "repeating" if src.len() < period || rng.u8(..) == 0 => src.push(rng.u8(..)),
+            "repeating" => src.push(src[src.len() - period]),
+            _ => src.push(rng.u8(..) & rng.u8(..) & rng.u8(..)),
+        }
+    }
+    src.truncate(len);
+    src
+}
+
+const TEXT: &str = "page of memory the compressed and swapped out, a block. literals match\n";
