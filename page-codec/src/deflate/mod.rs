@@ -6,6 +6,7 @@ mod decode;
 mod encode;
 mod fixed;
 mod format;
+mod framing;
 mod header;
 mod huffman;
 mod parse;
@@ -13,6 +14,7 @@ mod raw;
 mod tokens;
 
 pub use codes::{CodeError, CodeTables, Histogram};
-pub use decode::{DecodeError, Decoded, Decoder};
+pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder};
 pub use encode::{EncodeError, Encoder};
+pub use framing::Framing;
 pub use parse::Effort;
