@@ -26,50 +26,62 @@ pub(super) fn read(
     if !precode.build(&precode_lengths, PRECODE_MEANINGS) {
         return Err(DecodeErrorKind::Header);
     }
-    let mut lengths = [0; LITLEN_SYMBOLS + DIST_SYMBOLS];
-    let lengths = &mut lengths[..litlen_count + dist_count];
-    read_lengths(reader, &precode, lengths)?;
-    let (litlen, dist) = lengths.split_at(litlen_count);
+    let mut lengths = [0; LENGTHS_BYTES];
+    let count = litlen_count + dist_count;
+    read_lengths(reader, &precode, count, &mut lengths)?;
+    let (litlen, dist) = lengths[..count].split_at(litlen_count);
     if litlen[END_OF_BLOCK] == 0 || !tables.build(litlen, dist) {
         return Err(DecodeErrorKind::Header);
     }
     Ok(())
 }
 
+#[inline(always)]
 fn read_lengths(
     reader: &mut BitReader<'_>,
     precode: &PrecodeTable,
-    lengths: &mut [u8],
+    count: usize,
+    lengths: &mut [u8; LENGTHS_BYTES],
 ) -> Result<(), DecodeErrorKind> {
     let mut at = 0;
-    while at < lengths.len() {
-        reader.refill();
-        let entry = precode.look_up(reader.peek());
+    let mut bits = reader.clone();
+    while at < count {
+        if !bits.refill_fast() {
+            bits = bits.refilled_at_end();
+        }
+        let entry = precode.look_up(bits.peek());
+        let symbol = entry.value();
         if entry.is_exception() {
             return Err(DecodeErrorKind::Header);
         }
-        let symbol = entry.value();
-        let total_bits = entry.bits();
-        if total_bits > reader.count() {
+        if entry.bits() > bits.count() {
             return Err(DecodeErrorKind::Truncated);
         }
-        let extra = entry.number(reader.peek()) - symbol;
-        reader.consume(total_bits);
-        let (value, run) = match symbol {
-            16 => (*at.checked_sub(1).and_then(|at| lengths.get(at)).ok_or(DecodeErrorKind::Header)?, 3 + extra),
-            17 => (0, 3 + extra),
-            18 => (0, 11 + extra),
-            _ => {
-                lengths[at] = symbol as u8;
-                at += 1;
-                continue;
-            }
-        };
-        lengths.get_mut(at..at + run).ok_or(DecodeErrorKind::Header)?.fill(value);
+        let extra = entry.number(bits.peek()) - symbol;
+        bits.consume(entry.bits());
+        if symbol < 16 {
+            lengths[at] = symbol as u8;
+            at += 1;
+            continue;
+        }
+        if symbol == 16 && at == 0 {
+            return Err(DecodeErrorKind::Header);
+        }
+        let value = if symbol == 16 { lengths[at - 1] } else { 0 };
+        let run = extra + if symbol == 18 { 11 } else { 3 };
+        // Most runs are short.
+        lengths[at..at + 16].fill(value);
+        if run > 16 {
+            lengths[at + 16..at + run].fill(value);
+        }
         at += run;
     }
-    Ok(())
+    *reader = bits;
+    if at == count { Ok(()) } else { Err(DecodeErrorKind::Header) }
 }
+
+/// Room for all lengths, and for a run that starts at the last of them.
+const LENGTHS_BYTES: usize = 512;
 
 type PrecodeTable = Table<7, 128>;
 

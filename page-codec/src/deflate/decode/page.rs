@@ -29,7 +29,7 @@ impl Buffers {
     }
 
     pub(super) fn decode(&mut self, src: &[u8], reader: &BitReader<'_>, dst: &mut [u8], tables: &Tables, window: usize, is_fixed: bool) -> Option<(usize, usize)> {
-        if dst.len() > PAGE_BYTES { return None; }
+        if dst.len() > PAGE_BYTES || window < PAGE_BYTES { return None; }
         let input = self.input.get_mut(..src.len() + PADDING_BYTES)?;
         input[..src.len()].copy_from_slice(src);
         input[src.len()..].fill(0);
@@ -52,33 +52,33 @@ impl Buffers {
             next += ((63 - count) >> 3) as usize;
             count |= 56;
             let mut symbol = SYMBOLS[bits as usize % 512];
-            if symbol < 144 {
-                out[at] = symbol as u8;
-                bits >>= 8;
-                symbol = SYMBOLS[bits as usize % 512];
-                if symbol < 144 {
-                    out[at + 1] = symbol as u8;
-                    bits >>= 8;
-                    symbol = SYMBOLS[bits as usize % 512];
-                    if symbol < 144 {
-                        out[at + 2] = symbol as u8;
-                        bits >>= 8;
-                        count -= 24;
-                        at += 3;
-                        continue;
-                    }
-                    count -= 8;
-                    at += 1;
-                }
-                count -= 8;
-                at += 1;
-            }
             if symbol < 256 {
                 out[at] = symbol as u8;
                 at += 1;
-                bits >>= 9;
-                count -= 9;
-                continue;
+                let n = (bits & bits >> 1 & 1) as u32;
+                bits = bits >> 8 >> n; count -= 8 + n;
+                symbol = SYMBOLS[bits as usize % 512];
+                if symbol < 256 {
+                    out[at] = symbol as u8;
+                    at += 1;
+                    let n = (bits & bits >> 1 & 1) as u32;
+                    bits = bits >> 8 >> n; count -= 8 + n;
+                    symbol = SYMBOLS[bits as usize % 512];
+                    if symbol < 256 {
+                        out[at] = symbol as u8;
+                        at += 1;
+                        let n = (bits & bits >> 1 & 1) as u32;
+                        bits = bits >> 8 >> n; count -= 8 + n;
+                        symbol = SYMBOLS[bits as usize % 512];
+                        if symbol < 256 {
+                            out[at] = symbol as u8;
+                            at += 1;
+                            let n = (bits & bits >> 1 & 1) as u32;
+                            bits = bits >> 8 >> n; count -= 8 + n;
+                            continue;
+                        }
+                    }
+                }
             }
             let (bytes, used) = if symbol < 512 {
                 (usize::from(symbol) - 256, 7)
@@ -89,15 +89,16 @@ impl Buffers {
                 }
                 (entry.number(bits), entry.bits())
             };
+            // 2 x 9 + 31 bits
             let after = bits >> used;
             let entry = DISTS[after as usize % 32];
-            let extra_bits = entry >> 16 & 15;
-            let distance = (entry & 0xffff) as usize + (after >> 5 & ((1 << extra_bits) - 1)) as usize;
-            if distance > at || distance > window {
+            let dist_bits = DIST_BITS[after as usize % 32];
+            let distance = (entry & 0xffff) as usize + (after as u32 >> 5 & entry >> 16) as usize;
+            if distance > at {
                 return None;
             }
-            bits = after >> 5 >> extra_bits;
-            count -= used + 5 + extra_bits;
+            bits = after >> (dist_bits & 63);
+            count -= used + u32::from(dist_bits);
             copy(out, at, distance, bytes);
             at += bytes;
         }
@@ -109,35 +110,43 @@ impl Buffers {
         let Cursor { mut bits, mut count, mut next, mut at } = cursor;
         let (input, out) = (&self.input, &mut self.output);
         while at <= PAGE_BYTES && next <= INPUT_BYTES - 8 {
-            bits |= load(input, next) << (count & 63);
+            count &= 63;
+            bits |= load(input, next) << count;
             next += ((63 - count) >> 3) as usize;
             count |= 56;
             let mut entry = tables.litlen.look_up(bits);
             if entry.is_literal() {
                 out[at] = entry.byte();
                 at += 1;
-                bits >>= entry.bits();
-                count -= entry.bits();
+                bits = entry.drop_from(bits);
+                count = entry.drop_count(count);
                 entry = tables.litlen.look_up(bits);
                 if entry.is_literal() {
                     out[at] = entry.byte();
                     at += 1;
-                    bits >>= entry.bits();
-                    count -= entry.bits();
+                    bits = entry.drop_from(bits);
+                    count = entry.drop_count(count);
                     entry = tables.litlen.look_up(bits);
                     if entry.is_literal() {
                         out[at] = entry.byte();
                         at += 1;
-                        bits >>= entry.bits();
-                        count -= entry.bits();
-                        continue;
+                        bits = entry.drop_from(bits);
+                        count = entry.drop_count(count);
+                        entry = tables.litlen.look_up(bits);
+                        if entry.is_literal() {
+                            out[at] = entry.byte();
+                            at += 1;
+                            bits = entry.drop_from(bits);
+                            count = entry.drop_count(count);
+                            continue;
+                        }
                     }
                 }
-                if count < 48 {
-                    bits |= load(input, next) << (count & 63);
-                    next += ((63 - count) >> 3) as usize;
-                    count |= 56;
-                }
+                if next > INPUT_BYTES - 8 { return None; }
+                count &= 63;
+                bits |= load(input, next) << count;
+                next += ((63 - count) >> 3) as usize;
+                count |= 56;
             }
             if entry.is_exception() {
                 if entry.value() == LONG {
@@ -146,17 +155,17 @@ impl Buffers {
                 if entry.is_literal() {
                     out[at] = entry.byte();
                     at += 1;
-                    bits >>= entry.bits();
-                    count -= entry.bits();
+                    bits = entry.drop_from(bits);
+                    count = entry.drop_count(count);
                     continue;
                 }
                 if entry.is_exception() {
-                    return (entry.value() == END).then(|| Cursor { bits, count: count - entry.bits(), next, at });
+                    return (entry.value() == END).then(|| Cursor { bits, count: entry.drop_count(count) & 63, next, at });
                 }
             }
             let bytes = entry.number(bits) % 512;
-            bits >>= entry.bits();
-            count -= entry.bits();
+            bits = entry.drop_from(bits);
+            count = entry.drop_count(count);
             let mut entry = tables.dist.look_up(bits);
             if entry.is_exception() {
                 if entry.value() == LONG {
@@ -167,9 +176,9 @@ impl Buffers {
                 }
             }
             let distance = entry.number(bits);
-            bits >>= entry.bits();
-            count -= entry.bits();
-            if distance > at || distance > window {
+            bits = entry.drop_from(bits);
+            count = entry.drop_count(count);
+            if distance > at {
                 return None;
             }
             copy(out, at, distance, bytes);
@@ -196,8 +205,10 @@ fn copy(out: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) 
     if distance >= 8 {
         copy_word(out, from, at);
         copy_word(out, from + 8, at + 8);
-        if bytes > 16 {
-            let mut i = 16;
+        copy_word(out, from + 16, at + 16);
+        copy_word(out, from + 24, at + 24);
+        if bytes > 32 {
+            let mut i = 32;
             while i < bytes {
                 copy_word(out, from + i, at + i);
                 copy_word(out, from + i + 8, at + i + 8);
@@ -222,7 +233,7 @@ fn copy(out: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) 
 const STRIDES: &[u8; 8] = &[1, 8, 8, 6, 8, 5, 6, 7];
 
 const PAGE_BYTES: usize = 4096;
-const INPUT_BYTES: usize = PAGE_BYTES + 64;
+const INPUT_BYTES: usize = PAGE_BYTES * 9 / 8 + 64;
 const PADDING_BYTES: usize = 24;
 const OUTPUT_BYTES: usize = PAGE_BYTES + 3 + 512 + 32;
 
@@ -247,7 +258,17 @@ const DISTS: &[u32; 32] = &{
     let mut table = [0xffff; 32];
     let mut symbol = 0;
     while symbol < 30 {
-        table[codes.dist.words[symbol] as usize] = DIST_BASE[symbol] as u32 | (DIST_EXTRA_BITS[symbol] as u32) << 16;
+        table[codes.dist.words[symbol] as usize] = DIST_BASE[symbol] as u32 | ((1 << DIST_EXTRA_BITS[symbol]) - 1) << 16;
+        symbol += 1;
+    }
+    table
+};
+const DIST_BITS: &[u8; 32] = &{
+    let codes = CodeTables::fixed();
+    let mut table = [5; 32];
+    let mut symbol = 0;
+    while symbol < 30 {
+        table[codes.dist.words[symbol] as usize] = 5 + DIST_EXTRA_BITS[symbol];
         symbol += 1;
     }
     table

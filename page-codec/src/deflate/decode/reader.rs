@@ -51,6 +51,13 @@ impl<'a> BitReader<'a> {
         true
     }
 
+    /// By value, so that a caller's copy stays in registers.
+    #[cold]
+    pub(super) fn refilled_at_end(mut self) -> Self {
+        self.refill_at_end();
+        self
+    }
+
     #[cold]
     fn refill_at_end(&mut self) {
         while self.count < 56 && let Some(byte) = self.src.get(self.next) {

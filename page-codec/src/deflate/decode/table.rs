@@ -68,6 +68,19 @@ impl Entry {
         (self.0 >> VALUE_SHIFT) as u8
     }
 
+    /// `bits` without the word and its extra bits.
+    #[inline(always)]
+    pub(super) fn drop_from(self, bits: u64) -> u64 {
+        bits >> (self.0 & 63)
+    }
+
+    /// What remains of `count` bits, modulo 64. The whole entry is subtracted, since masking it
+    /// would make the chain from one symbol to the next an instruction longer; shifts need no mask.
+    #[inline(always)]
+    pub(super) fn drop_count(self, count: u32) -> u32 {
+        count.wrapping_sub(self.0)
+    }
+
     /// How many bits the word and its extra bits have.
     #[inline(always)]
     pub(super) fn bits(self) -> u32 {
@@ -109,7 +122,7 @@ pub(super) struct Table<const BITS: u32, const SIZE: usize> {
     counts: [u16; 16],
     offsets: [u16; 16],
     /// The meaning of each word, in the order of the words.
-    sorted: [Entry; FIXED_LITLEN_SYMBOLS],
+    sorted: [Entry; SORTED],
 }
 
 pub(super) type LitlenTable = Table<LITLEN_BITS, { 1 << LITLEN_BITS }>;
@@ -122,7 +135,7 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             first: [0; 16],
             counts: [0; 16],
             offsets: [0; 16],
-            sorted: [Entry::exception(INVALID); FIXED_LITLEN_SYMBOLS],
+            sorted: [Entry::exception(INVALID); SORTED],
         }
     }
 
@@ -151,12 +164,13 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
     /// length of its word. `false`: these lengths make no code, or leave words without a meaning,
     /// which only a code of one word of one bit, or none, may do.
     pub(super) fn build(&mut self, lengths: &[u8], meanings: &[Entry]) -> bool {
-        let mut counts = [0_u16; 16];
-        for length in lengths {
-            counts[usize::from(*length & 15)] += 1;
+        let mut counts = [0_u16; 32];
+        for (symbol, length) in lengths.iter().enumerate() {
+            counts[place_of(symbol, *length)] += 1;
         }
+        let counts = *counts.first_chunk::<16>().unwrap_or(&[0; 16]);
         let (mut word, mut used) = (0_u32, 0);
-        let mut places = [0_u16; 16];
+        let mut places = [0_u16; 32];
         for length in 1..=CODE_BITS_MAX as usize {
             word = (word + if length == 1 { 0 } else { u32::from(counts[length - 1]) }) << 1;
             self.first[length] = word as u16;
@@ -170,12 +184,12 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
         if !is_complete && used > 1 || used == 1 && counts[1] != 1 {
             return false;
         }
-        (self.counts, self.offsets) = (counts, places);
+        (self.counts, self.offsets) = (counts, *places.first_chunk().unwrap_or(&[0; 16]));
         // Unused symbols go behind the others, and are overwritten or never looked at.
-        places[0] = used;
-        for (length, meaning) in lengths.iter().zip(meanings) {
-            let place = &mut places[usize::from(*length & 15)];
-            self.sorted[usize::from(*place) % FIXED_LITLEN_SYMBOLS] = *meaning;
+        places[16..].fill(used);
+        for (symbol, (length, meaning)) in lengths.iter().zip(meanings).enumerate() {
+            let place = &mut places[place_of(symbol, *length)];
+            self.sorted[usize::from(*place) % SORTED] = *meaning;
             *place += 1;
         }
         self.fill(is_complete);
@@ -194,67 +208,39 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             }
             return;
         }
-        let mut word = 0;
-        let mut size = 1;
-        for length in 1..=BITS {
-            self.entries.copy_within(..size, size);
+        let shortest = self.counts[1..].iter().position(|count| *count > 0).unwrap_or(0) as u32 + 1;
+        let mut size = 1 << (shortest.min(BITS) - 1);
+        for length in shortest..=BITS {
+            self.double(size);
             size *= 2;
             let start = usize::from(self.offsets[length as usize]);
             let count = usize::from(self.counts[length as usize]);
+            let mut word = self.first[length as usize];
             for meaning in &self.sorted[start..start + count] {
-                self.entries[word % SIZE] = meaning.with_word_bits(length);
-                word = next_reversed(word, size);
+                self.entries[(word.reverse_bits() >> (16 - length)) as usize % SIZE] = meaning.with_word_bits(length);
+                word += 1;
             }
         }
-        let is_long = self.counts[BITS as usize + 1..].iter().any(|count| *count > 0);
-        while is_long && word < size {
-            self.entries[word % SIZE] = Entry::exception(LONG);
-            word = next_reversed(word, size);
-        }
-    }
-}
-
-impl LitlenTable {
-    /// Gives lengths with extra bits an entry for each length, where the index has all the bits.
-    pub(super) fn expand_lengths(&mut self, lengths: &[u8]) {
-        let mut at = self.offsets;
-        for (symbol, length) in lengths.iter().enumerate() {
-            let place = &mut at[usize::from(*length & 15)];
-            let (rank, bits) = (*place, u32::from(*length));
-            *place += 1;
-            if symbol < FIRST_LENGTH + 8 || symbol >= LITLEN_SYMBOLS - 1 || bits == 0 {
-                continue;
-            }
-            let extra_bits = u32::from(LENGTH_EXTRA_BITS[symbol - FIRST_LENGTH]);
-            let total = bits + extra_bits;
-            if total > LITLEN_BITS {
-                continue;
-            }
-            let word = self.first[bits as usize] + (rank - self.offsets[bits as usize]);
-            let word = usize::from(word.reverse_bits() >> (16 - bits));
-            for extra in 0..1 << extra_bits {
-                let value = usize::from(LENGTH_BASE[symbol - FIRST_LENGTH]) + extra;
-                let entry = Entry::of_match(value, 0, value > 16).with_word_bits(total);
-                let start = word | extra << bits;
-                for index in (start..1 << LITLEN_BITS).step_by(1 << total) {
-                    self.entries[index % (1 << LITLEN_BITS)] = entry;
-                }
-            }
+        let next = self.first[BITS as usize] + self.counts[BITS as usize];
+        for word in next..1 << BITS {
+            self.entries[(word.reverse_bits() >> (16 - BITS)) as usize % SIZE] = Entry::exception(LONG);
         }
     }
 }
 
-/// The word behind `word`, both with their first bit lowest, among those of as many bits as `size`
-/// has; `size` behind the last.
+impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
+    #[inline(always)]
+    fn double(&mut self, size: usize) {
+        let (from, to) = self.entries.split_at_mut(size);
+        for (to, from) in to.iter_mut().zip(from) { *to = *from; }
+    }
+}
+
+/// Where a symbol is counted. Those without a word take turns behind the lengths, since each count
+/// waits for the last one of its place.
 #[inline(always)]
-fn next_reversed(word: usize, size: usize) -> usize {
-    // Adding one turns the ones at the end, here the top, to zeros, and the zero before them to one.
-    let zeros = !word & (size - 1);
-    if zeros == 0 {
-        return size;
-    }
-    let bit = 1 << zeros.ilog2();
-    word & (bit - 1) | bit
+fn place_of(symbol: usize, length: u8) -> usize {
+    if length == 0 { 16 + symbol % 16 } else { usize::from(length & 15) }
 }
 
 /// What literal/length symbols mean.
@@ -299,6 +285,8 @@ pub(super) const FIXED_LITLEN_LENGTHS: &[u8; FIXED_LITLEN_SYMBOLS] = &{
 /// The lengths of the fixed distance code.
 pub(super) const FIXED_DIST_LENGTHS: &[u8; 32] = &[FIXED_DIST_BITS; 32];
 
+/// A power of two above the symbols of any code.
+const SORTED: usize = 512;
 const LITLEN_BITS: u32 = 11;
 const DIST_BITS: u32 = 8;
 const EXCEPTION: u32 = 1 << 31;
