@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
 
-use fastrand::Rng;
+mod common;
+
+use common::{guarded, sources};
 use lz4_flex::block as foreign;
 use page_codec::lz4::{DecodeError, EncodeError, Encoder, decode, decode_batch};
 use page_codec::{Page, SRC_BYTES_MAX};
@@ -186,17 +188,6 @@ fn decoded(block: &[u8], room: usize) -> Result<Vec<u8>, DecodeError> {
     Ok(dst)
 }
 
-/// Runs `codec` on a destination of `len` bytes and sees that nothing is written around it.
-fn guarded<R>(len: usize, codec: impl FnOnce(&mut [u8]) -> R) -> (R, Vec<u8>) {
-    const GUARD_BYTES: usize = 64;
-    let mut buffer = vec![0xa5; GUARD_BYTES + len + GUARD_BYTES];
-    let result = codec(&mut buffer[GUARD_BYTES..GUARD_BYTES + len]);
-    let dst = buffer[GUARD_BYTES..GUARD_BYTES + len].to_vec();
-    buffer.drain(GUARD_BYTES..GUARD_BYTES + len);
-    assert!(buffer.iter().all(|byte| *byte == 0xa5), "written around a destination of {len}");
-    (result, dst)
-}
-
 fn length(block: &[u8], read: &mut usize, in_token: u8) -> usize {
     let mut length = usize::from(in_token);
     if in_token == 15 {
@@ -211,34 +202,3 @@ fn length(block: &[u8], read: &mut usize, in_token: u8) -> usize {
     }
     length
 }
-
-/// Sources of each length and kind, with a name that tells how to make them again.
-fn sources(lens: impl IntoIterator<Item = usize>) -> impl Iterator<Item = (Vec<u8>, String)> {
-    lens.into_iter().flat_map(|len| {
-        ["zero", "text", "random", "repeating", "skewed"].map(|kind| {
-            let seed = len as u64 + 1;
-            (source(kind, len, seed), format!("{kind} of {len} with seed {seed}"))
-        })
-    })
-}
-
-fn source(kind: &str, len: usize, seed: u64) -> Vec<u8> {
-    let mut rng = Rng::with_seed(seed);
-    let mut src = Vec::with_capacity(len + 20);
-    let period = rng.usize(1..20);
-    let words: Vec<_> = TEXT.split_inclusive(' ').collect();
-    while src.len() < len {
-        match kind {
-            "zero" => src.push(0),
-            "text" => src.extend(words[rng.usize(..words.len())].bytes()),
-            "random" => src.push(rng.u8(..)),
-            "repeating" if src.len() < period || rng.u8(..) == 0 => src.push(rng.u8(..)),
-            "repeating" => src.push(src[src.len() - period]),
-            _ => src.push(rng.u8(..) & rng.u8(..) & rng.u8(..)),
-        }
-    }
-    src.truncate(len);
-    src
-}
-
-const TEXT: &str = "page of memory the compressed and swapped out, a block. literals match\n";

@@ -2,9 +2,10 @@
 
 use core::fmt;
 
+use super::bits::{BitWriter, Full};
 use super::format::{
-    CODE_BITS_MAX, DIST_SYMBOLS, END_OF_BLOCK, FIXED_DIST_BITS, FIXED_LITLEN_SYMBOLS, LITLEN_SYMBOLS,
-    fixed_litlen_bits,
+    CODE_BITS_MAX, DIST_EXTRA_BITS, DIST_SYMBOLS, END_OF_BLOCK, FIRST_LENGTH, FIXED_DIST_BITS,
+    FIXED_LITLEN_SYMBOLS, LENGTH_EXTRA_BITS, LITLEN_SYMBOLS, fixed_litlen_bits,
 };
 use super::huffman;
 
@@ -20,6 +21,20 @@ pub struct Histogram {
 
 impl Histogram {
     pub(super) const EMPTY: Self = Self { litlen: [0; LITLEN_SYMBOLS], dist: [0; DIST_SYMBOLS] };
+
+    pub(super) fn add(&mut self, other: &Self) {
+        let sums = self.litlen.iter_mut().chain(&mut self.dist);
+        for (sum, count) in sums.zip(other.litlen.iter().chain(&other.dist)) {
+            *sum += count;
+        }
+    }
+
+    /// How many extra bits there are, whatever the code.
+    pub(super) fn extra_bits(&self) -> u32 {
+        let lengths = self.litlen[FIRST_LENGTH..].iter().zip(&LENGTH_EXTRA_BITS);
+        let dists = self.dist.iter().zip(&DIST_EXTRA_BITS);
+        lengths.chain(dists).map(|(count, bits)| count * u32::from(*bits)).sum()
+    }
 }
 
 /// One code word for each symbol of a block.
@@ -95,6 +110,31 @@ impl CodeTables {
         Ok(Self { litlen: canonical(litlen)?, dist: canonical(dist)? })
     }
 
+    /// How long the symbols of a block are, without their extra bits.
+    pub(super) fn bits(&self, histogram: &Histogram) -> u32 {
+        dot(&histogram.litlen, &self.litlen.lengths) + dot(&histogram.dist, &self.dist.lengths)
+    }
+
+    /// A symbol that occurs without having a code word; the end of the block counts if it `ends`.
+    /// Distances stand behind the literals and lengths.
+    pub(super) fn missing(&self, histogram: &Histogram, ends: bool) -> Option<usize> {
+        let counts = histogram.litlen.iter().chain(&histogram.dist);
+        let lengths = self.litlen.lengths.iter().chain(&self.dist.lengths);
+        let mut symbols = counts.zip(lengths).enumerate();
+        symbols.find_map(|(symbol, (count, bits))| {
+            let occurs = *count > 0 && (ends || symbol != END_OF_BLOCK);
+            (occurs && *bits == 0).then_some(symbol)
+        })
+    }
+
+    /// Writes the end of a block.
+    #[inline(always)]
+    pub(super) fn put_end(&self, bits: &mut BitWriter<'_>) -> Result<(), Full> {
+        let word = self.litlen.words[END_OF_BLOCK];
+        bits.put(u64::from(word), u32::from(self.litlen.lengths[END_OF_BLOCK]));
+        bits.flush_at_end()
+    }
+
     /// Lengths, in bits, of the literal/length code words; 0 where there is none.
     #[must_use]
     pub fn litlen_bits(&self) -> &[u8; LITLEN_SYMBOLS] {
@@ -106,6 +146,12 @@ impl CodeTables {
     pub fn dist_bits(&self) -> &[u8; DIST_SYMBOLS] {
         &self.dist.lengths
     }
+}
+
+/// In 16 bits each, which a block's counts fit, and which every vector unit can multiply.
+fn dot<const N: usize>(counts: &[u32; N], lengths: &[u8; N]) -> u32 {
+    let products = counts.iter().zip(lengths);
+    products.map(|(count, bits)| i32::from(*count as i16) * i32::from(*bits)).sum::<i32>() as u32
 }
 
 fn canonical<const N: usize>(given: &[u8]) -> Result<Code<N>, CodeError> {

@@ -1,4 +1,4 @@
-//! The encoder: which blocks to write.
+//! The encoder: which blocks a source becomes.
 
 use core::fmt;
 
@@ -6,12 +6,29 @@ use super::bits::{BitWriter, Full};
 use super::codes::{CodeTables, Histogram};
 use super::fixed::{self, Fixed};
 use super::format::{END_OF_BLOCK, FIXED, STORED};
+use super::framing::Framing;
 use super::header::Header;
-use super::parse::{self, Effort, Table};
+use super::parse::{self, Table};
 use super::tokens::{BLOCK_BYTES_MAX, Tokens};
-use crate::{Page, SRC_BYTES_MAX};
+use crate::{PAGE_BYTES, Page, SRC_BYTES_MAX};
 
 /// Compresses sources of up to [`SRC_BYTES_MAX`] bytes, each by itself.
+///
+/// Made for memory pages, of 4096 bytes; matches reach that far back. The state is some 40 KiB, to
+/// be put into a `Box` and used again: nothing of one source is left when the next one comes, so
+/// that the same source always makes the same stream.
+///
+/// ```
+/// use page_codec::deflate::{Decoder, Encoder};
+///
+/// let page: Vec<u8> = (0..4096_u32).map(|i| (i / 64) as u8).collect();
+/// let (mut stream, mut back) = ([0; 4096], [0; 4096]);
+/// let len = Encoder::dynamic().encode(&page, &mut stream)?;
+/// assert!(len < 400);
+/// let decoded = Decoder::new().decode(&stream[..len], &mut back);
+/// assert!(decoded.is_ok() && back == *page);
+/// # Ok::<_, page_codec::deflate::EncodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Encoder {
     blocks: Blocks,
@@ -21,108 +38,287 @@ pub struct Encoder {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nothing is allocated here")]
 enum Blocks {
     Fixed,
     Dynamic,
     Given(CodeTables),
 }
 
+/// How hard to look for matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effort {
+    /// Takes the first match that it sees.
+    #[default]
+    Fast,
+    /// Looks whether the next byte starts a longer one: 1 to 2 % smaller, 5 to 10 % slower.
+    Dense,
+}
+
 impl Encoder {
-    /// x
+    /// One block of the fixed Huffman code: what devices write, and the fastest.
+    #[must_use]
     pub fn fixed() -> Self {
         Self::new(Blocks::Fixed)
     }
-    /// x
+
+    /// For each block the shortest of a dynamic, a fixed and a stored one.
+    #[must_use]
     pub fn dynamic() -> Self {
         Self::new(Blocks::Dynamic)
     }
-    /// x
+
+    /// One block of this code, which need not be the best for it.
+    #[must_use]
     pub fn with_codes(codes: CodeTables) -> Self {
         Self::new(Blocks::Given(codes))
+    }
+
+    /// The same with another effort.
+    #[must_use]
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// Compresses `src` into `dst`, of which it writes no more than the returned length, and 7 bytes
+    /// behind it if there are as many.
+    ///
+    /// # Errors
+    /// [`EncodeError`]: most often that the stream does not fit, which is found early.
+    pub fn encode(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
+        check_length(src)?;
+        match self.blocks {
+            Blocks::Fixed => self.fixed_block(src, dst),
+            Blocks::Dynamic => self.dynamic_blocks(src, BitWriter::new(dst)).map(|bits| bits / 8),
+            Blocks::Given(_) => {
+                self.encode_framed(src, dst, &Framing::new()).map(|encoded| encoded.bytes)
+            }
+        }
+    }
+
+    /// Compresses each page by itself, one after the other: two at once would only spoil each
+    /// other's branch predictions.
+    pub fn encode_batch(&mut self, pages: &mut [Page<'_, Result<usize, EncodeError>>]) {
+        for page in pages {
+            page.result = Some(self.encode(page.src, page.dst));
+        }
+    }
+
+    /// Compresses `src` into `dst` with something else around the symbols.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and [`EncodeError::NoCodes`] for dynamic blocks without their
+    /// headers.
+    pub fn encode_framed(
+        &mut self,
+        src: &[u8],
+        dst: &mut [u8],
+        framing: &Framing<'_>,
+    ) -> Result<Encoded, EncodeError> {
+        check_length(src)?;
+        let mut bits = BitWriter::new(dst);
+        for bit in 0..framing.leading_bits {
+            let byte = framing.leading.get(bit / 8).copied().unwrap_or(0);
+            bits.put(u64::from(byte >> (bit % 8) & 1), 1);
+            bits.flush_at_end()?;
+        }
+        let bits = match self.blocks.clone() {
+            Blocks::Fixed => self.given_block(src, &fixed::CODES, framing, bits)?,
+            Blocks::Given(codes) => self.given_block(src, &codes, framing, bits)?,
+            Blocks::Dynamic if framing.header && framing.end_of_block => {
+                self.dynamic_blocks(src, bits)?
+            }
+            Blocks::Dynamic => return Err(EncodeError::NoCodes),
+        };
+        Ok(Encoded { bytes: bits.div_ceil(8), bits })
+    }
+
+    /// How often each symbol occurs in what this effort makes of `src`, the end of the block
+    /// included: what [`CodeTables::of_histogram`] makes a code from.
+    ///
+    /// # Errors
+    /// [`EncodeError::SrcTooLarge`].
+    pub fn histogram(&mut self, src: &[u8]) -> Result<Histogram, EncodeError> {
+        check_length(src)?;
+        let mut sum = Histogram::EMPTY;
+        self.table.clear();
+        for start in block_starts(src) {
+            self.parse(src, start, false);
+            sum.add(&self.tokens.histogram());
+        }
+        sum.litlen[END_OF_BLOCK] = 1;
+        Ok(sum)
     }
 
     fn new(blocks: Blocks) -> Self {
         Self { blocks, effort: Effort::Fast, table: Table::new(), tokens: Tokens::new() }
     }
 
-    #[must_use]
-    /// x
-    pub fn effort(mut self, effort: Effort) -> Self {
-        self.effort = effort;
-        self
-    }
-
-    /// x
-    pub fn encode(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
-        match self.blocks {
-            Blocks::Fixed => self.fixed_block(src, dst),
-            _ => self.dynamic_blocks(src, dst),
+    fn fixed_block(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
+        let table = &mut self.table;
+        match (src.len() == PAGE_BYTES, self.effort) {
+            (true, Effort::Fast) => fixed_block::<true, GREEDY>(table, src, dst),
+            (true, Effort::Dense) => fixed_block::<true, FIXED_LAZY_BYTES>(table, src, dst),
+            (false, Effort::Fast) => fixed_block::<false, GREEDY>(table, src, dst),
+            (false, Effort::Dense) => fixed_block::<false, FIXED_LAZY_BYTES>(table, src, dst),
         }
     }
 
-    fn fixed_block(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
-        Ok(match (src.len() == 4096, self.effort) { (true, Effort::Fast) => fixed_block::<true, 0>(&mut self.table, src, dst)?, (true, _) => fixed_block::<true, 8>(&mut self.table, src, dst)?, (_, Effort::Fast) => fixed_block::<false, 0>(&mut self.table, src, dst)?, _ => fixed_block::<false, 8>(&mut self.table, src, dst)? })
-    }
-
-    fn dynamic_blocks(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
-        let mut bits = BitWriter::new(dst);
+    /// The length of the stream, padded, in bits.
+    fn dynamic_blocks(
+        &mut self,
+        src: &[u8],
+        mut bits: BitWriter<'_>,
+    ) -> Result<usize, EncodeError> {
+        // What is skipped is missed by the blocks behind it; and giving up must not refuse a page
+        // for which there is room, but not as a stored block.
+        let room = bits.room();
+        let may_give_up = src.len() <= BLOCK_BYTES_MAX
+            && (room <= src.len() || room >= src.len() + STORED_BITS.div_ceil(8) as usize);
         self.table.clear();
-        let mut start = 0;
-        loop {
+        for start in block_starts(src) {
             let end = src.len().min(start + BLOCK_BYTES_MAX);
-            self.tokens.clear();
-            match (src.len() == 4096, self.effort) { (true, Effort::Fast) => tokens_parse::<true, 0>(&mut self.table, &src[..end], start, &mut self.tokens), (true, _) => tokens_parse::<true, 32>(&mut self.table, &src[..end], start, &mut self.tokens), (_, Effort::Fast) => tokens_parse::<false, 0>(&mut self.table, &src[..end], start, &mut self.tokens), _ => tokens_parse::<false, 32>(&mut self.table, &src[..end], start, &mut self.tokens) }
-            self.best_block(end == src.len(), &mut bits)?;
-            start = end;
-            if start == src.len() {
-                return Ok(bits.finish()?);
+            let is_promising = self.parse(src, start, may_give_up);
+            if is_promising {
+                self.best_block(&src[start..end], end == src.len(), &mut bits)?;
+            } else {
+                stored_block(&src[start..end], end == src.len(), &mut bits)
+                    .map_err(|Full| EncodeError::Incompressible)?;
             }
         }
+        bits.pad()?;
+        Ok(bits.len_bits())
     }
 
+    /// Fills the tokens from a block; `false`, if they may, when it does not look worth it.
+    fn parse(&mut self, src: &[u8], start: usize, may_give_up: bool) -> bool {
+        self.tokens.clear(may_give_up);
+        let (table, tokens) = (&mut self.table, &mut self.tokens);
+        let is_page = src.len() == PAGE_BYTES;
+        let src = &src[..src.len().min(start + BLOCK_BYTES_MAX)];
+        match (is_page, self.effort) {
+            (true, Effort::Fast) => parse_tokens::<true, GREEDY>(table, src, start, tokens),
+            (true, Effort::Dense) => parse_tokens::<true, LAZY_BYTES>(table, src, start, tokens),
+            (false, Effort::Fast) => parse_tokens::<false, GREEDY>(table, src, start, tokens),
+            (false, Effort::Dense) => parse_tokens::<false, LAZY_BYTES>(table, src, start, tokens),
+        }
+    }
+
+    /// Writes the tokens in whatever way is the shortest.
     #[inline(always)]
-    fn best_block(&mut self, is_final: bool, bits: &mut BitWriter<'_>) -> Result<(), Full> {
+    fn best_block(&self, src: &[u8], is_final: bool, bits: &mut BitWriter<'_>) -> Result<(), Full> {
         let histogram = self.tokens.histogram();
-        let mut codes = CodeTables::of_histogram(&histogram);
+        let codes = CodeTables::of_histogram(&histogram);
         let header = Header::new(&codes);
-        let dynamic_bits = header.bits + symbol_bits(&histogram, &codes);
-        let fixed_bits = 3 + symbol_bits(&histogram, &fixed::CODES);
-        if dynamic_bits < fixed_bits {
+        let dynamic_bits = header.bits + codes.bits(&histogram);
+        let fixed_bits = 3 + fixed::CODES.bits(&histogram);
+        let extra_bits = histogram.extra_bits();
+        if STORED_BITS + 8 * src.len() as u32 <= dynamic_bits.min(fixed_bits) + extra_bits {
+            return stored_block(src, is_final, bits);
+        }
+        let codes = if dynamic_bits < fixed_bits {
             header.write(is_final, bits)?;
+            &codes
         } else {
             bits.put(u64::from(u32::from(is_final) | FIXED << 1), 3);
             bits.flush_all()?;
-            codes = fixed::CODES.clone();
+            &fixed::CODES
         };
-        self.tokens.write(&codes, bits)?;
-        bits.put(u64::from(codes.litlen.words[END_OF_BLOCK]), u32::from(codes.litlen.lengths[END_OF_BLOCK]));
-        bits.flush_all()
+        self.tokens.write(codes, bits)?;
+        codes.put_end(bits)
+    }
+
+    /// One block of a code that is given; the length of the output in bits.
+    fn given_block(
+        &mut self,
+        src: &[u8],
+        codes: &CodeTables,
+        framing: &Framing<'_>,
+        mut bits: BitWriter<'_>,
+    ) -> Result<usize, EncodeError> {
+        if framing.header && matches!(self.blocks, Blocks::Fixed) {
+            bits.put(u64::from(1 | FIXED << 1), 3);
+            bits.flush_at_end()?;
+        } else if framing.header {
+            Header::new(codes).write(true, &mut bits)?;
+        }
+        self.table.clear();
+        for start in block_starts(src) {
+            self.parse(src, start, false);
+            if let Some(symbol) = codes.missing(&self.tokens.histogram(), framing.end_of_block) {
+                return Err(EncodeError::SymbolWithoutCode { symbol });
+            }
+            self.tokens.write(codes, &mut bits)?;
+        }
+        if framing.end_of_block {
+            codes.put_end(&mut bits)?;
+        }
+        let len_bits = bits.len_bits();
+        bits.pad()?;
+        Ok(len_bits)
     }
 }
 
+/// The block is written while it is parsed.
 #[inline(never)]
-fn fixed_block<const PAGE: bool, const LAZY: usize>(table: &mut Table, src: &[u8], dst: &mut [u8]) -> Result<usize, Full> {
-        let mut bits = BitWriter::new(dst);
-        bits.put(u64::from(1 | FIXED << 1), 3);
+fn fixed_block<const PAGE: bool, const LAZY: usize>(
+    table: &mut Table,
+    src: &[u8],
+    dst: &mut [u8],
+) -> Result<usize, EncodeError> {
+    let may_give_up = dst.len() <= src.len() && src.len() <= PAGE_BYTES;
+    let mut bits = BitWriter::new(dst);
+    bits.put(u64::from(1 | FIXED << 1), 3);
     table.clear();
-    let sink = parse::parse::<PAGE, LAZY, _>(table, src, 0, Fixed { bits })?;
-        let mut bits = sink.bits;
-        bits.put(0, 7);
-        bits.flush_at_end()?;
-        bits.finish()
+    let sink = Fixed { bits, may_give_up };
+    let mut bits = match parse::parse::<PAGE, LAZY, _>(table, src, 0, sink)? {
+        Some(sink) => sink.bits,
+        None => return Err(EncodeError::Incompressible),
+    };
+    fixed::CODES.put_end(&mut bits)?;
+    bits.pad()?;
+    Ok(bits.len_bits() / 8)
 }
 
 #[inline(never)]
-fn tokens_parse<const PAGE: bool, const LAZY: usize>(table: &mut Table, src: &[u8], start: usize, tokens: &mut Tokens) {
-    let Ok(_) = parse::parse::<PAGE, LAZY, _>(table, src, start, tokens);
+fn parse_tokens<const PAGE: bool, const LAZY: usize>(
+    table: &mut Table,
+    src: &[u8],
+    start: usize,
+    tokens: &mut Tokens,
+) -> bool {
+    let Ok(parsed) = parse::parse::<PAGE, LAZY, _>(table, src, start, tokens);
+    parsed.is_some()
 }
 
-fn symbol_bits(histogram: &Histogram, codes: &CodeTables) -> u32 {
-    dot(&histogram.litlen, &codes.litlen.lengths) + dot(&histogram.dist, &codes.dist.lengths)
+fn stored_block(src: &[u8], is_final: bool, bits: &mut BitWriter<'_>) -> Result<(), Full> {
+    bits.put(u64::from(u32::from(is_final) | STORED << 1), 3);
+    bits.pad()?;
+    let len = src.len() as u32;
+    bits.put(u64::from(len | (!len & 0xffff) << 16), 32);
+    bits.flush_at_end()?;
+    bits.put_bytes(src)
 }
-fn dot<const N: usize>(counts: &[u32; N], lengths: &[u8; N]) -> u32 {
-    let products = counts.iter().zip(lengths).map(|(count, bits)| i32::from(*count as i16) * i32::from(i16::from(*bits)));
-    products.sum::<i32>() as u32
+
+/// Where the blocks of a source start; an empty source has one, too.
+fn block_starts(src: &[u8]) -> impl Iterator<Item = usize> + use<> {
+    (0..src.len().max(1)).step_by(BLOCK_BYTES_MAX)
+}
+
+fn check_length(src: &[u8]) -> Result<(), EncodeError> {
+    if src.len() > SRC_BYTES_MAX { Err(EncodeError::SrcTooLarge) } else { Ok(()) }
+}
+
+/// What encoding came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the length in two units is all there is")]
+pub struct Encoded {
+    /// Bytes of `dst` that the output takes, the last one padded with zero bits.
+    pub bytes: usize,
+    /// The same without the padding.
+    pub bits: usize,
 }
 
 /// Why a source was not compressed.
@@ -131,9 +327,47 @@ fn dot<const N: usize>(counts: &[u32; N], lengths: &[u8; N]) -> u32 {
 pub enum EncodeError {
     /// The stream does not fit the destination.
     DstTooSmall,
+    /// The first 512 bytes of a page did not shrink, and the destination is no longer than the page:
+    /// given up without a look at the rest. What has room for the page and an eighth more is never
+    /// refused.
+    Incompressible,
+    /// The source is longer than [`SRC_BYTES_MAX`].
+    SrcTooLarge,
+    /// The code given to [`Encoder::with_codes`] has no word for a symbol that occurs.
+    SymbolWithoutCode {
+        /// Below 286 a literal or length, from there on a distance.
+        symbol: usize,
+    },
+    /// Dynamic blocks were asked for without their headers or ends, which alone tell their codes.
+    NoCodes,
 }
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DstTooSmall => f.write_str("the stream does not fit the destination"),
+            Self::Incompressible => f.write_str("the source does not look compressible"),
+            Self::SrcTooLarge => write!(f, "the source is longer than {SRC_BYTES_MAX} bytes"),
+            Self::SymbolWithoutCode { symbol } => write!(f, "the code has no word for {symbol}"),
+            Self::NoCodes => {
+                f.write_str("dynamic blocks need their headers and ends: give the codes instead")
+            }
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
 impl From<Full> for EncodeError {
     fn from(Full: Full) -> Self {
         Self::DstTooSmall
     }
 }
+
+const GREEDY: usize = 0;
+/// Matches shorter than this make the dense effort look one byte further. In a fixed block, little
+/// is gained beyond.
+const FIXED_LAZY_BYTES: usize = 8;
+const LAZY_BYTES: usize = 32;
+/// What a stored block takes beside its bytes, padding included.
+const STORED_BITS: u32 = 3 + 7 + 32;

@@ -9,6 +9,7 @@ use super::parse::Sink;
 #[derive(Debug)]
 pub(super) struct Fixed<'a> {
     pub(super) bits: BitWriter<'a>,
+    pub(super) may_give_up: bool,
 }
 
 impl Sink for Fixed<'_> {
@@ -35,6 +36,10 @@ impl Sink for Fixed<'_> {
     }
 
     #[inline(always)]
+    fn is_hopeless(&self, bytes: usize) -> bool {
+        self.may_give_up && self.bits.len_bits() > 8 * (bytes + bytes / 32)
+    }
+
     fn flush_at_end(&mut self) -> Result<(), Full> {
         self.bits.flush_at_end()
     }
@@ -83,7 +88,8 @@ const DISTANCES: &[u16; 4096] = &{
         while extra < 1 << DIST_EXTRA_BITS[symbol] {
             let distance = DIST_BASE[symbol] as usize + extra;
             if distance <= entries.len() {
-                entries[distance % 4096] = code.words[symbol] | (extra as u16) << code.lengths[symbol];
+                entries[distance % 4096] =
+                    code.words[symbol] | (extra as u16) << code.lengths[symbol];
             }
             extra += 1;
         }

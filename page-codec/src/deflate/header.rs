@@ -47,15 +47,7 @@ impl Header {
         let items_bits: u32 =
             symbols.map(|((f, bits), extra)| f * (u32::from(*bits) + u32::from(*extra))).sum();
         let bits = 3 + 5 + 5 + 4 + 3 * precode_count as u32 + items_bits;
-        Self {
-            litlen_count,
-            dist_count,
-            precode_count,
-            precode_lengths,
-            items,
-            items_count,
-            bits,
-        }
+        Self { litlen_count, dist_count, precode_count, precode_lengths, items, items_count, bits }
     }
 
     #[inline(always)]

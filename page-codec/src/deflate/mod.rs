@@ -15,6 +15,5 @@ mod tokens;
 
 pub use codes::{CodeError, CodeTables, Histogram};
 pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder};
-pub use encode::{EncodeError, Encoder};
+pub use encode::{Effort, EncodeError, Encoded, Encoder};
 pub use framing::Framing;
-pub use parse::Effort;

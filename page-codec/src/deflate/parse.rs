@@ -6,6 +6,7 @@
 //! and literal never waits for the candidate's bytes.
 
 use super::format::MATCH_BYTES_MAX;
+use crate::PAGE_BYTES;
 
 /// Takes literals and matches.
 pub(super) trait Sink {
@@ -14,13 +15,17 @@ pub(super) trait Sink {
 
     fn literal(&mut self, byte: u8);
     fn copy(&mut self, bytes: usize, distance: usize);
-    /// Comes after at most [`LITERALS_BETWEEN_FLUSHES`] literals, and a match behind them. `false`:
-    /// from now on, call [`flush_at_end`](Self::flush_at_end) after each literal and match.
+    /// Comes after at most [`LITERALS_BETWEEN_FLUSHES`] literals and a match behind them, or one
+    /// literal more. `false`: there may be too little room for the next ones, and from now on
+    /// [`flush_at_end`](Self::flush_at_end) has to come after each.
     fn flush(&mut self) -> bool;
     fn flush_at_end(&mut self) -> Result<(), Self::Stop>;
+    /// Asked once, after the first `bytes` of a block: is the rest not worth it?
+    fn is_hopeless(&self, bytes: usize) -> bool;
 }
 
-pub(super) const LITERALS_BETWEEN_FLUSHES: usize = 3;
+/// In the fixed code they have, with a match behind them, at most 55 bits.
+const LITERALS_BETWEEN_FLUSHES: usize = 3;
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -44,83 +49,106 @@ impl Table {
         let tag = hash << POSITION_BITS;
         let entry = &mut self.entries[(hash >> (32 - HASH_BITS)) as usize];
         let old = (*entry ^ tag) as usize;
-        *entry = tag | position as u32 % HISTORY_BYTES as u32;
+        *entry = tag | truncated(position);
         old
     }
 
     #[inline(always)]
     fn insert(&mut self, bytes: u32, position: usize) {
         let hash = bytes.wrapping_mul(MULTIPLIER);
-        self.entries[(hash >> (32 - HASH_BITS)) as usize] = hash << POSITION_BITS | position as u32 % HISTORY_BYTES as u32;
+        self.entries[(hash >> (32 - HASH_BITS)) as usize] =
+            (hash << POSITION_BITS) | truncated(position);
     }
 }
 
-/// How hard to look for matches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Effort {
-    /// Takes the first match that it sees.
-    #[default]
-    Fast,
-    /// Looks whether the next byte starts a longer one.
-    Dense,
-}
-
-/// Cuts `src[start..]`, of which the table knows what lies before.
+/// Cuts `src[start..]` into literals and matches; the table knows what lies before. `PAGE` says that
+/// `src` is a page and `start` 0. Matches shorter than `LAZY` are taken only if the next byte does
+/// not start a longer one. `None`: the sink has given up.
 #[inline(always)]
 pub(super) fn parse<const PAGE: bool, const LAZY: usize, S: Sink>(
     table: &mut Table,
     src: &[u8],
     start: usize,
     mut sink: S,
-) -> Result<S, S::Stop> {
-    let position = if PAGE {
-        src.as_array::<4096>().map_or(start, |page| search::<true, LAZY, S>(table, page, 0, &mut sink))
+) -> Result<Option<S>, S::Stop> {
+    let reached = if PAGE && let Some(page) = src.as_array::<PAGE_BYTES>() {
+        // The length is a constant here, which saves a register and its comparisons.
+        search::<true, LAZY, false, S>(table, page, start, &mut sink)?
+    } else if PAGE {
+        Reached::End(start)
     } else {
-        search::<false, LAZY, S>(table, src, start, &mut sink)
+        search::<false, LAZY, false, S>(table, src, start, &mut sink)?
     };
-    tail(table, src, position, sink)
+    match reached {
+        Reached::End(position) => tail(table, src, position, sink).map(Some),
+        Reached::Full(position) => careful::<LAZY, S>(table, src, position, sink).map(Some),
+        Reached::GaveUp => Ok(None),
+    }
 }
 
-/// Goes as far as the chunks that it reads and writes fit; returns the position it has reached.
-#[inline(always)]
-fn search<const PAGE: bool, const LAZY: usize, S: Sink>(
+/// Goes on where the end of the sink is close, and makes the same choices as before, so that what
+/// comes out does not depend on how much room there was.
+#[cold]
+fn careful<const LAZY: usize, S: Sink>(
     table: &mut Table,
     src: &[u8],
-    mut position: usize,
-    sink: &mut S,
-) -> usize {
-    while let Some(window) = chunk::<WINDOW_BYTES>(src, position) {
-        // Three probes of one window, since the flush of a literal costs as much as the literal.
-        // Written out, so that each has branches of its own to be predicted.
-        match probe::<0, PAGE, LAZY, S>(table, src, window, &mut position, sink) {
-            Step::Match => continue,
-            Step::Full => break,
-            Step::Literal => {}
-        }
-        match probe::<1, PAGE, LAZY, S>(table, src, window, &mut position, sink) {
-            Step::Match => continue,
-            Step::Full => break,
-            Step::Literal => {}
-        }
-        match probe::<2, PAGE, LAZY, S>(table, src, window, &mut position, sink) {
-            Step::Match => continue,
-            Step::Full => break,
-            Step::Literal => {}
-        }
-        match probe::<3, PAGE, LAZY, S>(table, src, window, &mut position, sink) {
-            Step::Match => continue,
-            Step::Full => break,
-            Step::Literal => {}
-        }
-        if !sink.flush() {
-            break;
-        }
+    position: usize,
+    mut sink: S,
+) -> Result<S, S::Stop> {
+    sink.flush_at_end()?;
+    match search::<false, LAZY, true, S>(table, src, position, &mut sink)? {
+        Reached::End(position) | Reached::Full(position) => tail(table, src, position, sink),
+        Reached::GaveUp => Ok(sink),
     }
-    position
 }
 
-enum Step { Literal, Match, Full }
+/// Where a search stopped.
+enum Reached {
+    /// Here, too close to the end of the source for its chunks.
+    End(usize),
+    /// Here, since the sink wants [`Sink::flush_at_end`] from now on.
+    Full(usize),
+    /// Nowhere: the sink has given up.
+    GaveUp,
+}
+
+/// Goes as far as its chunks fit the source.
+#[inline(always)]
+fn search<const PAGE: bool, const LAZY: usize, const CAREFUL: bool, S: Sink>(
+    table: &mut Table,
+    src: &[u8],
+    start: usize,
+    sink: &mut S,
+) -> Result<Reached, S::Stop> {
+    let mut position = start;
+    let mut checkpoint = if CAREFUL { usize::MAX } else { start + CHECKPOINT_BYTES };
+    loop {
+        while position < checkpoint
+            && let Some(window) = chunk::<WINDOW_BYTES>(src, position)
+        {
+            // Four probes of one window, since the flush of a literal costs as much as the literal.
+            // Written out, so that each has branches of its own to be predicted.
+            if !probe::<0, PAGE, LAZY, S>(table, src, window, &mut position, sink)?
+                && !probe::<1, PAGE, LAZY, S>(table, src, window, &mut position, sink)?
+                && !probe::<2, PAGE, LAZY, S>(table, src, window, &mut position, sink)?
+            {
+                probe::<3, PAGE, LAZY, S>(table, src, window, &mut position, sink)?;
+            }
+            if CAREFUL {
+                sink.flush_at_end()?;
+            } else if !sink.flush() {
+                return Ok(Reached::Full(position));
+            }
+        }
+        if position < checkpoint {
+            return Ok(Reached::End(position));
+        }
+        if sink.is_hopeless(position - start) {
+            return Ok(Reached::GaveUp);
+        }
+        checkpoint = usize::MAX;
+    }
+}
 
 /// Takes a match at `position`, or the literal. Was it a match?
 #[inline(always)]
@@ -130,14 +158,14 @@ fn probe<const AT: usize, const PAGE: bool, const LAZY: usize, S: Sink>(
     window: &[u8; WINDOW_BYTES],
     position: &mut usize,
     sink: &mut S,
-) -> Step {
+) -> Result<bool, S::Stop> {
     let now: &[u8; 16] = sub(window, AT);
     let word = u64::from_le_bytes(*sub(now, 0));
     let found = table.exchange(word as u32, *position);
     let Some((mut candidate, old)) = candidate::<PAGE>(src, found, *position, word as u32) else {
         sink.literal(word as u8);
         *position += 1;
-        return Step::Literal;
+        return Ok(false);
     };
     let mut bytes = common(src, *position, candidate, now, old);
     while bytes < LAZY
@@ -145,25 +173,25 @@ fn probe<const AT: usize, const PAGE: bool, const LAZY: usize, S: Sink>(
     {
         let word = u32::from_le_bytes(*sub(now, 0));
         let found = table.exchange(word, *position + 1);
-        let Some((next, old)) = self::candidate::<PAGE>(src, found, *position + 1, word) else { break };
+        let next = self::candidate::<PAGE>(src, found, *position + 1, word);
+        let Some((next, old)) = next else { break };
         let next_bytes = common(src, *position + 1, next, now, old);
         if next_bytes <= bytes {
             break;
         }
         sink.literal(src[*position]);
         if !sink.flush() {
-            return Step::Full;
+            sink.flush_at_end()?;
         }
         *position += 1;
         (candidate, bytes) = (next, next_bytes);
     }
-    sink.copy(bytes, (*position - candidate) as usize);
+    sink.copy(bytes, *position - candidate);
     *position += bytes;
-    if !sink.flush() { return Step::Full; }
     if let Some(last) = chunk::<4>(src, *position - 1) {
         table.insert(u32::from_le_bytes(*last), *position - 1);
     }
-    Step::Match
+    Ok(true)
 }
 
 /// Where a match for `position` starts, and its first bytes.
@@ -190,7 +218,7 @@ fn earlier(found: usize, position: usize) -> Option<usize> {
     if found < HISTORY_BYTES { position.checked_sub(distance) } else { None }
 }
 
-/// Byte by byte, where the fast loop's chunks do not fit the source or the destination any more.
+/// Byte by byte, where the chunks do not fit the source any more.
 #[inline(never)]
 fn tail<S: Sink>(
     table: &mut Table,
@@ -239,9 +267,9 @@ fn common(src: &[u8], position: usize, candidate: usize, now: &[u8; 16], old: &[
 #[inline(never)]
 /// How many bytes, at most `max`, are the same from two positions on.
 fn common_slow(src: &[u8], position: usize, candidate: usize, max: usize) -> usize {
-    let now = src.get(position as usize..).unwrap_or_default();
+    let now = src.get(position..).unwrap_or_default();
     let now = now.get(..max).unwrap_or(now);
-    let old = &src[candidate as usize..][..now.len()];
+    let old = &src[candidate..][..now.len()];
     let (now_words, now_tail) = now.as_chunks::<8>();
     let (old_words, old_tail) = old.as_chunks::<8>();
     for (i, (now, old)) in now_words.iter().zip(old_words).enumerate() {
@@ -254,9 +282,17 @@ fn common_slow(src: &[u8], position: usize, candidate: usize, max: usize) -> usi
     8 * now_words.len() + same
 }
 
+/// What the table keeps of a position.
+#[inline(always)]
+fn truncated(position: usize) -> u32 {
+    (position % HISTORY_BYTES) as u32
+}
+
 #[inline(always)]
 fn chunk<const N: usize>(src: &[u8], position: usize) -> Option<&[u8; N]> {
-    if src.len() < N || position > src.len() - N { return None; }
+    if src.len() < N || position > src.len() - N {
+        return None;
+    }
     src[position..position + N].first_chunk()
 }
 
@@ -271,6 +307,8 @@ fn sub<const M: usize, const N: usize>(bytes: &[u8; M], at: usize) -> &[u8; N] {
 const HASH_BITS: u32 = 12;
 const POSITION_BITS: u32 = 12;
 const HISTORY_BYTES: usize = 1 << POSITION_BITS;
+/// Where a sink may give up.
+const CHECKPOINT_BYTES: usize = 512;
 const WINDOW_BYTES: usize = 16 + LITERALS_BETWEEN_FLUSHES;
 /// Its position lies behind every candidate.
 const EMPTY: u32 = u32::MAX;

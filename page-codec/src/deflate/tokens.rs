@@ -19,15 +19,16 @@ pub(super) struct Tokens {
     count: usize,
     /// How often each item occurs.
     counts: [u32; ITEMS],
+    may_give_up: bool,
 }
 
 impl Tokens {
     pub(super) const fn new() -> Self {
-        Self { tokens: [0; BLOCK_BYTES_MAX], count: 0, counts: [0; ITEMS] }
+        Self { tokens: [0; BLOCK_BYTES_MAX], count: 0, counts: [0; ITEMS], may_give_up: false }
     }
 
-    pub(super) fn clear(&mut self) {
-        (self.count, self.counts) = (0, [0; ITEMS]);
+    pub(super) fn clear(&mut self, may_give_up: bool) {
+        (self.count, self.counts, self.may_give_up) = (0, [0; ITEMS], may_give_up);
     }
 
     /// The symbols of the block, its end included.
@@ -37,7 +38,9 @@ impl Tokens {
         histogram.litlen[..FIRST_MATCH].copy_from_slice(literals);
         histogram.litlen[END_OF_BLOCK] = 1;
         let mut start = 0;
-        for (count, extra_bits) in histogram.litlen[FIRST_LENGTH..].iter_mut().zip(LENGTH_EXTRA_BITS) {
+        for (count, extra_bits) in
+            histogram.litlen[FIRST_LENGTH..].iter_mut().zip(LENGTH_EXTRA_BITS)
+        {
             let end = lengths.len().min(start + (1 << extra_bits));
             *count = lengths[start..end].iter().sum();
             start = end;
@@ -50,13 +53,9 @@ impl Tokens {
         histogram
     }
 
-    /// Writes the block, with its end if `end`.
+    /// Writes the tokens, and not the end of the block.
     #[inline(always)]
-    pub(super) fn write(
-        &self,
-        codes: &CodeTables,
-        bits: &mut BitWriter<'_>,
-    ) -> Result<(), Full> {
+    pub(super) fn write(&self, codes: &CodeTables, bits: &mut BitWriter<'_>) -> Result<(), Full> {
         let entries = entries(codes);
         let (pairs, last) = self.tokens[..self.count].as_chunks::<2>();
         for pair in pairs {
@@ -96,6 +95,18 @@ impl Sink for &mut Tokens {
     #[inline(always)]
     fn flush(&mut self) -> bool {
         true
+    }
+
+    /// Nearly all literals, and those spread over all bytes: the sum of the squares of their counts
+    /// is hardly larger than chance would have it.
+    fn is_hopeless(&self, bytes: usize) -> bool {
+        if !self.may_give_up || self.count < bytes - bytes / 16 {
+            return false;
+        }
+        let literals = self.counts[..FIRST_MATCH].iter();
+        let squares: u32 = literals.map(|count| count * count).sum();
+        let by_chance = bytes + bytes * bytes / 256;
+        squares as usize <= by_chance + by_chance / 4
     }
 
     fn flush_at_end(&mut self) -> Result<(), Infallible> {
@@ -156,7 +167,7 @@ const DIST_TOKENS: &[u32; 4096] = &{
             symbol += 1;
         }
         let extra = distance - DIST_BASE[symbol] as usize;
-        tokens[distance % 4096] = (FIRST_DIST + symbol | extra << EXTRA_SHIFT) as u32;
+        tokens[distance % 4096] = (FIRST_DIST + symbol) as u32 | (extra as u32) << EXTRA_SHIFT;
         distance += 1;
     }
     tokens

@@ -1,37 +1,34 @@
 //! The header of a dynamic block: RFC 1951, section 3.2.7.
 
+use super::DecodeErrorKind;
 use super::reader::BitReader;
-use super::table::{Entry, Table};
-use super::{DecodeErrorKind, Tables};
+use super::table::{Entry, Table, Tables};
 use crate::deflate::format::{
     DIST_SYMBOLS, END_OF_BLOCK, LITLEN_SYMBOLS, PRECODE_ORDER, PRECODE_SYMBOLS,
 };
 
 /// Reads the code lengths behind the type of a dynamic block, and builds their tables.
-pub(super) fn read(
-    reader: &mut BitReader<'_>,
-    tables: &mut Tables,
-) -> Result<(), DecodeErrorKind> {
+pub(super) fn read(reader: &mut BitReader<'_>, tables: &mut Tables) -> Result<(), DecodeErrorKind> {
     let litlen_count = reader.take(5)? as usize + 257;
     let dist_count = reader.take(5)? as usize + 1;
     let precode_count = reader.take(4)? as usize + 4;
     if litlen_count > LITLEN_SYMBOLS || dist_count > DIST_SYMBOLS {
-        return Err(DecodeErrorKind::Header);
+        return Err(DecodeErrorKind::CodeLengths);
     }
     let mut precode_lengths = [0; PRECODE_SYMBOLS];
     for symbol in &PRECODE_ORDER[..precode_count] {
         precode_lengths[usize::from(*symbol)] = reader.take(3)? as u8;
     }
     let mut precode = PrecodeTable::new();
-    if !precode.build(&precode_lengths, PRECODE_MEANINGS) {
-        return Err(DecodeErrorKind::Header);
+    if precode.build(&precode_lengths, PRECODE_MEANINGS) != Some(true) {
+        return Err(DecodeErrorKind::CodeLengths);
     }
     let mut lengths = [0; LENGTHS_BYTES];
     let count = litlen_count + dist_count;
     read_lengths(reader, &precode, count, &mut lengths)?;
     let (litlen, dist) = lengths[..count].split_at(litlen_count);
     if litlen[END_OF_BLOCK] == 0 || !tables.build(litlen, dist) {
-        return Err(DecodeErrorKind::Header);
+        return Err(DecodeErrorKind::CodeLengths);
     }
     Ok(())
 }
@@ -52,7 +49,7 @@ fn read_lengths(
         let entry = precode.look_up(bits.peek());
         let symbol = entry.value();
         if entry.is_exception() {
-            return Err(DecodeErrorKind::Header);
+            return Err(DecodeErrorKind::CodeLengths);
         }
         if entry.bits() > bits.count() {
             return Err(DecodeErrorKind::Truncated);
@@ -65,7 +62,7 @@ fn read_lengths(
             continue;
         }
         if symbol == 16 && at == 0 {
-            return Err(DecodeErrorKind::Header);
+            return Err(DecodeErrorKind::CodeLengths);
         }
         let value = if symbol == 16 { lengths[at - 1] } else { 0 };
         let run = extra + if symbol == 18 { 11 } else { 3 };
@@ -77,7 +74,7 @@ fn read_lengths(
         at += run;
     }
     *reader = bits;
-    if at == count { Ok(()) } else { Err(DecodeErrorKind::Header) }
+    if at == count { Ok(()) } else { Err(DecodeErrorKind::CodeLengths) }
 }
 
 /// Room for all lengths, and for a run that starts at the last of them.

@@ -1,351 +1,278 @@
 //! The decoder.
+//!
+//! Pages go the fast way of [`page`]; whatever is longer, or unusual, or wrong goes symbol by symbol
+//! and is checked at each.
 
 mod header;
 mod page;
 mod reader;
+mod symbol;
 mod table;
 
 use core::fmt;
 
+use self::page::Buffers;
 use self::reader::{BitReader, Ended};
-use self::table::{
-    DIST_MEANINGS, DistTable, END, Entry, FIXED_DIST_LENGTHS, FIXED_LITLEN_LENGTHS,
-    LITLEN_MEANINGS, LONG, LitlenTable,
-};
+use self::table::Tables;
 use super::codes::CodeTables;
 use super::format::{DYNAMIC, FIXED, STORED};
 use super::framing::Framing;
 use crate::Page;
 
-/// x
+/// Decompresses raw deflate streams of any blocks, whoever wrote them.
+///
+/// The state is some 40 KiB, to be put into a `Box` and used again; nothing of one stream is left
+/// when the next one comes. What counts as valid is what zlib takes for it.
+///
+/// ```
+/// use page_codec::deflate::{DecodeErrorKind, Decoder};
+///
+/// // A stored block of two bytes.
+/// let stream = [1, 2, 0, 0xfd, 0xff, b'h', b'i'];
+/// let mut dst = [0; 4096];
+/// let decoded = Decoder::new().decode(&stream, &mut dst)?;
+/// assert_eq!(&dst[..decoded.produced], b"hi");
+///
+/// let error = Decoder::new().decode(&stream[..6], &mut dst).unwrap_err();
+/// assert_eq!(error.kind, DecodeErrorKind::Truncated);
+/// # Ok::<_, page_codec::deflate::DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    window: usize,
-    fixed: Tables,
-    /// Those of the last dynamic block.
-    dynamic: Tables,
+    window_bytes: usize,
     given: Option<CodeTables>,
-    page: page::Buffers,
-}
-
-/// The two codes of a block.
-#[derive(Clone, Debug)]
-struct Tables {
-    litlen: LitlenTable,
-    dist: DistTable,
-}
-
-impl Tables {
-    const EMPTY: Self = Self { litlen: LitlenTable::new(), dist: DistTable::new() };
-
-    /// `false`: these lengths make no code.
-    fn build(&mut self, litlen: &[u8], dist: &[u8]) -> bool {
-        self.litlen.build(litlen, LITLEN_MEANINGS) && self.dist.build(dist, DIST_MEANINGS)
-    }
+    fixed: Tables,
+    /// Those of the block at hand.
+    own: Tables,
+    buffers: Buffers,
 }
 
 impl Decoder {
-    /// x
+    /// A decoder that follows distances of up to 32768 bytes.
     #[must_use]
     pub fn new() -> Self {
-        let mut fixed = Tables::EMPTY;
-        fixed.build(FIXED_LITLEN_LENGTHS, FIXED_DIST_LENGTHS);
-        Self { window: WINDOW_BYTES_MAX, fixed, dynamic: Tables::EMPTY, given: None, page: page::Buffers::new() }
+        Self {
+            window_bytes: WINDOW_BYTES_MAX,
+            given: None,
+            fixed: Tables::fixed(),
+            own: Tables::EMPTY,
+            buffers: Buffers::new(),
+        }
     }
 
-    /// x
+    /// Refuses distances beyond `bytes`, as a device with a small history does.
+    #[must_use]
+    pub fn window(mut self, bytes: usize) -> Self {
+        self.window_bytes = bytes.min(WINDOW_BYTES_MAX);
+        self
+    }
+
+    /// Knows the code of blocks without a header; see [`Framing::without_header`].
+    #[must_use]
+    pub fn with_codes(mut self, codes: CodeTables) -> Self {
+        self.given = Some(codes);
+        self
+    }
+
+    /// Decompresses the stream at the start of `src` into `dst`. Bytes of `dst` behind the data may
+    /// have been overwritten, those of `src` behind the stream are not looked at.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: what is wrong, and where.
     pub fn decode(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Decoded, DecodeError> {
-        if let Some(decoded) = self.page_block(src, dst) { return Ok(decoded); }
-        let mut reader = BitReader::new(src, 0);
-        let mut produced = 0;
-        let result = self.blocks(&mut reader, dst, &mut produced);
+        match self.page(src, dst) {
+            Some(decoded) => Ok(decoded),
+            None => self.decode_framed(src, dst, &Framing::new()),
+        }
+    }
+
+    /// Decompresses each page by itself, one after the other: the time goes into branches that
+    /// nobody can predict, and two streams at once were not faster.
+    pub fn decode_batch(&mut self, pages: &mut [Page<'_, Result<Decoded, DecodeError>>]) {
+        for page in pages {
+            page.result = Some(self.decode(page.src, page.dst));
+        }
+    }
+
+    /// Decompresses a stream with something else around its symbols.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), and [`DecodeErrorKind::NoCodes`] if there is no header and no
+    /// code was given.
+    pub fn decode_framed(
+        &mut self,
+        src: &[u8],
+        dst: &mut [u8],
+        framing: &Framing<'_>,
+    ) -> Result<Decoded, DecodeError> {
+        let mut reader = BitReader::new(src, framing.leading_bits);
+        let mut output = Output { dst, produced: 0, window_bytes: self.window_bytes };
+        let result = if framing.header {
+            self.blocks(&mut reader, &mut output, framing.end_of_block)
+        } else {
+            self.given_block(&mut reader, &mut output, framing.end_of_block)
+        };
         let position_bits = reader.position_bits();
         result.map_err(|kind| DecodeError { kind, position_bits })?;
-        Ok(Decoded { consumed: reader.consumed(), produced })
+        Ok(Decoded { consumed: reader.consumed(), produced: output.produced })
     }
 
-    fn page_block(&mut self, src: &[u8], dst: &mut [u8]) -> Option<Decoded> {
+    /// The fast way, where there is nothing unusual.
+    #[inline(always)]
+    fn page(&mut self, src: &[u8], dst: &mut [u8]) -> Option<Decoded> {
+        if self.window_bytes < page::DISTANCE_MAX {
+            return None;
+        }
         let mut reader = BitReader::new(src, 0);
-        if reader.take(1).ok()? == 0 { return None; }
-        let (tables, is_fixed) = match reader.take(2).ok()? {
-            FIXED => (&self.fixed, true),
-            DYNAMIC => { header::read(&mut reader, &mut self.dynamic).ok()?; (&self.dynamic, false) }
-            _ => return None,
-        };
-        let (consumed, produced) = self.page.decode(src, &reader, dst, tables, self.window, is_fixed)?;
-        Some(Decoded { consumed, produced })
-    }
-
-    /// x
-    pub fn decode_batch(&mut self, pages: &mut [Page<'_, Result<Decoded, DecodeError>>]) {
-        for page in pages { page.result = Some(self.decode(page.src, page.dst)); }
+        match reader.take(3).ok()? {
+            FINAL_FIXED => self.buffers.fixed_block(src, &reader, dst, &self.fixed),
+            FINAL_DYNAMIC => {
+                header::read(&mut reader, &mut self.own).ok()?;
+                self.buffers.block(src, &reader, dst, &self.own)
+            }
+            _ => None,
+        }
     }
 
     fn blocks(
         &mut self,
         reader: &mut BitReader<'_>,
-        dst: &mut [u8],
-        produced: &mut usize,
+        output: &mut Output<'_>,
+        has_end: bool,
     ) -> Result<(), DecodeErrorKind> {
         loop {
+            let start = reader.clone();
             let is_final = reader.take(1)? == 1;
             match reader.take(2)? {
-                STORED => stored(reader, dst, produced)?,
-                FIXED => block(reader, dst, produced, &self.fixed, self.window, true)?,
+                STORED => stored(reader, output)?,
+                FIXED => symbol::block(reader, output, &self.fixed, has_end)?,
                 DYNAMIC => {
-                    header::read(reader, &mut self.dynamic)?;
-                    block(reader, dst, produced, &self.dynamic, self.window, true)?;
+                    header::read(reader, &mut self.own)?;
+                    symbol::block(reader, output, &self.own, has_end)?;
                 }
-                _ => return Err(DecodeErrorKind::BlockType),
+                _ => {
+                    *reader = start;
+                    return Err(DecodeErrorKind::BlockType);
+                }
             }
-            if is_final {
+            if is_final || !has_end {
                 return Ok(());
             }
         }
     }
+
+    fn given_block(
+        &mut self,
+        reader: &mut BitReader<'_>,
+        output: &mut Output<'_>,
+        has_end: bool,
+    ) -> Result<(), DecodeErrorKind> {
+        let codes = self.given.as_ref().ok_or(DecodeErrorKind::NoCodes)?;
+        if !self.own.build(codes.litlen_bits(), codes.dist_bits()) {
+            return Err(DecodeErrorKind::CodeLengths);
+        }
+        symbol::block(reader, output, &self.own, has_end)
+    }
 }
 
-fn stored(
-    reader: &mut BitReader<'_>,
-    dst: &mut [u8],
-    produced: &mut usize,
-) -> Result<(), DecodeErrorKind> {
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where the data goes.
+#[derive(Debug)]
+struct Output<'a> {
+    dst: &'a mut [u8],
+    produced: usize,
+    window_bytes: usize,
+}
+
+fn stored(reader: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), DecodeErrorKind> {
     reader.skip_to_byte();
+    let start = reader.clone();
     let (len, complement) = (reader.take(16)?, reader.take(16)?);
     if len != !complement & 0xffff {
+        *reader = start;
         return Err(DecodeErrorKind::StoredLength);
     }
+    let room = output.dst.get_mut(output.produced..).unwrap_or_default();
     let bytes = reader.take_bytes(len as usize)?;
-    let room = dst.get_mut(*produced..).and_then(|rest| rest.get_mut(..bytes.len()));
-    room.ok_or(DecodeErrorKind::DstTooSmall)?.copy_from_slice(bytes);
-    *produced += bytes.len();
+    let room = room.get_mut(..bytes.len()).ok_or(DecodeErrorKind::DstTooSmall)?;
+    room.copy_from_slice(bytes);
+    output.produced += bytes.len();
     Ok(())
-}
-
-/// Decodes up to the end of a block, or, where it has none, until `dst` is full.
-fn block(
-    reader: &mut BitReader<'_>,
-    dst: &mut [u8],
-    at: &mut usize,
-    tables: &Tables,
-    window: usize,
-    has_end: bool,
-) -> Result<(), DecodeErrorKind> {
-    loop {
-        *at = fast(reader, dst, *at, tables, window);
-        if !has_end && *at == dst.len() {
-            return Ok(());
-        }
-        if careful(reader, dst, at, tables, window)? {
-            return Ok(());
-        }
-    }
-}
-
-/// Decodes literals and matches until something is unusual, or an end is close.
-#[inline(never)]
-fn fast(
-    reader: &mut BitReader<'_>,
-    dst: &mut [u8],
-    mut at: usize,
-    tables: &Tables,
-    window: usize,
-) -> usize {
-    let src = reader.src;
-    let (mut next, mut bits, mut count) = (reader.next, reader.bits, reader.count);
-    while let Some(out) = dst.get_mut(at..at + FAST_BYTES) && let Some(word) = src.get(next..next + 8) {
-        let word = u64::from_le_bytes(*word.first_chunk().unwrap_or(&[0; 8]));
-        bits |= word << (count & 63);
-        next += (63 - count as usize) >> 3;
-        count |= 56;
-        let mut entry = tables.litlen.look_up(bits);
-        if entry.is_literal() {
-            bits >>= entry.bits();
-            count -= entry.bits();
-            out[0] = entry.byte();
-            at += 1;
-            entry = tables.litlen.look_up(bits);
-            if entry.is_literal() {
-                bits >>= entry.bits();
-                count -= entry.bits();
-                out[1] = entry.byte();
-                at += 1;
-                entry = tables.litlen.look_up(bits);
-                if entry.is_literal() {
-                    bits >>= entry.bits();
-                    count -= entry.bits();
-                    out[2] = entry.byte();
-                    at += 1;
-                    continue;
-                }
-            }
-        }
-        if entry.is_exception() {
-            break;
-        }
-        let bytes = entry.number(bits);
-        let litlen_bits = entry.bits();
-        let after = bits >> litlen_bits;
-        let entry = tables.dist.look_up(after);
-        let distance = entry.number(after);
-        let used = litlen_bits + entry.bits();
-        if entry.is_exception() || distance > at.min(window) || used > count {
-            break;
-        }
-        let from = at - distance;
-        let Some(out) = dst.get_mut(from..at + bytes + SLACK_BYTES) else { break };
-        bits = after >> entry.bits();
-        count -= used;
-        copy_fast(out, distance, bytes);
-        at += bytes;
-    }
-    (reader.next, reader.bits, reader.count) = (next, bits, count);
-    at
-}
-
-/// Decodes a literal, a match, or the end of the block, which is `true`.
-fn careful(
-    bits: &mut BitReader<'_>,
-    dst: &mut [u8],
-    at: &mut usize,
-    tables: &Tables,
-    window: usize,
-) -> Result<bool, DecodeErrorKind> {
-    bits.refill();
-    let mut entry = tables.litlen.look_up(bits.peek());
-    if entry.is_exception() && entry.value() == LONG {
-        entry = tables.litlen.look_up_long(bits.peek());
-    }
-    if entry.bits() > bits.count() {
-        return Err(DecodeErrorKind::Truncated);
-    }
-    if entry.is_literal() {
-        *dst.get_mut(*at).ok_or(DecodeErrorKind::DstTooSmall)? = entry.byte();
-        bits.consume(entry.bits());
-        *at += 1;
-        return Ok(false);
-    }
-    if entry.is_exception() {
-        if entry.value() == END {
-            bits.consume(entry.bits());
-            return Ok(true);
-        }
-        return Err(if bits.count() < 15 { DecodeErrorKind::Truncated } else { DecodeErrorKind::Symbol });
-    }
-    let mut rest = bits.clone();
-    let bytes = entry.number(rest.peek());
-    rest.consume(entry.bits());
-    rest.refill();
-    let mut entry = tables.dist.look_up(rest.peek());
-    if entry.is_exception() && entry.value() == LONG {
-        entry = tables.dist.look_up_long(rest.peek());
-    }
-    if entry.is_exception() {
-        return Err(if rest.count() < 15 { DecodeErrorKind::Truncated } else { DecodeErrorKind::Symbol });
-    }
-    if entry.bits() > rest.count() {
-        return Err(DecodeErrorKind::Truncated);
-    }
-    let distance = entry.number(rest.peek());
-    if distance > *at {
-        return Err(DecodeErrorKind::DistanceTooFar);
-    }
-    if distance > window {
-        return Err(DecodeErrorKind::DistanceBeyondWindow);
-    }
-    if bytes > dst.len() - *at {
-        return Err(DecodeErrorKind::DstTooSmall);
-    }
-    rest.consume(entry.bits());
-    *bits = rest;
-    for i in *at..*at + bytes {
-        dst[i] = dst[i - distance];
-    }
-    *at += bytes;
-    Ok(false)
-}
-
-/// Copies a match that starts where `out` does to `distance` behind it, in words; `out` ends
-/// [`SLACK_BYTES`] behind the match, and those are overwritten.
-#[inline(always)]
-fn copy_fast(out: &mut [u8], distance: usize, bytes: usize) {
-    if distance >= 8 {
-        let mut at = 0;
-        loop {
-            for _ in 0..2 {
-                let Some(word) = out.get(at..at + 8).and_then(|rest| rest.first_chunk::<8>().copied()) else { return };
-                let Some(to) = out.get_mut(at + distance..at + distance + 8) else { return };
-                to.copy_from_slice(&word);
-                at += 8;
-            }
-            if at >= bytes {
-                return;
-            }
-        }
-    }
-    copy_pattern(out, distance, bytes);
-}
-
-/// The same for a distance shorter than a word.
-#[inline(always)]
-fn copy_pattern(out: &mut [u8], distance: usize, bytes: usize) {
-    let Some(first) = out.first_chunk::<8>() else { return };
-    let bits = 8 * distance as u32 & 63;
-    let mut word = u64::from_le_bytes(*first) & ((1 << bits) - 1);
-    word |= word << bits;
-    word |= word.wrapping_shl(2 * bits) * u64::from(bits < 32);
-    word |= word.wrapping_shl(4 * bits) * u64::from(bits < 16);
-    // As many whole patterns as a word holds.
-    let stride = [1_usize, 8, 8, 6, 8, 5, 6, 7][distance & 7];
-    let mut at = distance;
-    while at < distance + bytes {
-        let Some(to) = out.get_mut(at..at + 8) else { return };
-        to.copy_from_slice(&word.to_le_bytes());
-        at += stride;
-    }
 }
 
 /// What decoding a stream came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the two lengths are all there is")]
 pub struct Decoded {
-    /// x
+    /// Bytes of `src` that the stream takes, the last one perhaps not to its end.
     pub consumed: usize,
-    /// x
+    /// Bytes of `dst` that the data takes.
     pub produced: usize,
 }
 
-/// x
+/// Why a stream was not decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// x
+    /// What is wrong.
     pub kind: DecodeErrorKind,
-    /// x
+    /// How many bits of `src` lie before the place: the start of the symbol, of the block's type, or
+    /// wherever in a header the fault shows.
     pub position_bits: usize,
 }
 
-/// x
+/// What is wrong with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// x
+    /// The data is longer than the destination; the rest of the stream was not looked at.
     DstTooSmall,
-    /// x
+    /// The source ends before the stream does.
     Truncated,
-    /// x
+    /// A block of the reserved type 3.
     BlockType,
-    /// x
+    /// The length of a stored block and its complement disagree.
     StoredLength,
-    /// x
-    Header,
-    /// x
+    /// The code lengths of a dynamic block make no code, or none with an end of the block.
+    CodeLengths,
+    /// Bits that are no code word, or the word of a symbol that must not occur.
     Symbol,
-    /// x
+    /// A distance that leads before the start of the data.
     DistanceTooFar,
-    /// x
+    /// A distance beyond [`Decoder::window`].
     DistanceBeyondWindow,
+    /// A block without a header, and no code for it: see [`Decoder::with_codes`].
+    NoCodes,
 }
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at bit {}", self.kind, self.position_bits)
+    }
+}
+
+impl fmt::Display for DecodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DstTooSmall => "the data is longer than the destination",
+            Self::Truncated => "the stream is cut off",
+            Self::BlockType => "a block of the reserved type",
+            Self::StoredLength => "a stored block whose length and complement disagree",
+            Self::CodeLengths => "code lengths that make no code",
+            Self::Symbol => "bits that are no symbol",
+            Self::DistanceTooFar => "a distance that leads before the start",
+            Self::DistanceBeyondWindow => "a distance beyond the window",
+            Self::NoCodes => "a block without a header, and no code was given",
+        })
+    }
+}
+
+impl core::error::Error for DecodeError {}
 
 impl From<Ended> for DecodeErrorKind {
     fn from(Ended: Ended) -> Self {
@@ -353,8 +280,7 @@ impl From<Ended> for DecodeErrorKind {
     }
 }
 
+/// A final flag, and the type of the block above it.
+const FINAL_FIXED: u32 = 1 | FIXED << 1;
+const FINAL_DYNAMIC: u32 = 1 | DYNAMIC << 1;
 const WINDOW_BYTES_MAX: usize = 32768;
-/// What a step of the fast loop may write before it looks: three literals.
-const FAST_BYTES: usize = 3;
-/// What a copy may overwrite behind a match.
-const SLACK_BYTES: usize = 16;

@@ -1,13 +1,21 @@
-//! The fast way for pages: blocks of up to 4096 bytes, between buffers with room behind them.
+//! The fast way for pages: one final block of up to 4096 bytes, between buffers of constant size.
 //!
-//! Whatever is unusual ends the attempt: the other decoder then does the page over, and says what is
-//! wrong with it.
+//! The constants let the compiler see that nothing is out of bounds, and the room behind the data
+//! lets matches be copied in words. Whatever is unusual or wrong ends the attempt: [`super::symbol`]
+//! then does the page over, and says what is wrong with it.
+//!
+//! Time goes into branches that nobody can predict and into the chain from each symbol to the next,
+//! which is shortest where lengths of words are known without a look at a table: see
+//! [`Buffers::fixed_block`].
 
-use super::Tables;
+use super::Decoded;
 use super::reader::BitReader;
-use super::table::{END, LONG};
+use super::table::{END, LONG, Tables};
+use crate::PAGE_BYTES;
 use crate::deflate::codes::CodeTables;
-use crate::deflate::format::*;
+use crate::deflate::format::{
+    DIST_BASE, DIST_EXTRA_BITS, END_OF_BLOCK, FIRST_LENGTH, LENGTH_BASE, LENGTH_EXTRA_BITS,
+};
 
 /// Room for a page and its stream.
 #[derive(Clone, Debug)]
@@ -16,7 +24,11 @@ pub(super) struct Buffers {
     output: [u8; OUTPUT_BYTES],
 }
 
+/// A place between two symbols.
+#[derive(Clone, Copy)]
 struct Cursor {
+    /// What of the input was read and not used: all 64 bits after a refill, of which `count` are
+    /// counted.
     bits: u64,
     count: u32,
     next: usize,
@@ -28,160 +40,166 @@ impl Buffers {
         Self { input: [0; INPUT_BYTES], output: [0; OUTPUT_BYTES] }
     }
 
-    pub(super) fn decode(&mut self, src: &[u8], reader: &BitReader<'_>, dst: &mut [u8], tables: &Tables, window: usize, is_fixed: bool) -> Option<(usize, usize)> {
-        if dst.len() > PAGE_BYTES || window < PAGE_BYTES { return None; }
+    /// Decodes a block of the fixed code, whose symbols start at `reader`. `None`: it is unusual.
+    pub(super) fn fixed_block(
+        &mut self,
+        src: &[u8],
+        reader: &BitReader<'_>,
+        dst: &mut [u8],
+        tables: &Tables,
+    ) -> Option<Decoded> {
+        let start = self.load(src, reader, dst)?;
+        let end = self.fixed_symbols(start, tables)?;
+        self.unload(&end, src, dst)
+    }
+
+    /// The same for any code.
+    pub(super) fn block(
+        &mut self,
+        src: &[u8],
+        reader: &BitReader<'_>,
+        dst: &mut [u8],
+        tables: &Tables,
+    ) -> Option<Decoded> {
+        let start = self.load(src, reader, dst)?;
+        let end = self.symbols(start, tables)?;
+        self.unload(&end, src, dst)
+    }
+
+    fn load(&mut self, src: &[u8], reader: &BitReader<'_>, dst: &[u8]) -> Option<Cursor> {
+        if dst.len() > PAGE_BYTES {
+            return None;
+        }
         let input = self.input.get_mut(..src.len() + PADDING_BYTES)?;
         input[..src.len()].copy_from_slice(src);
         input[src.len()..].fill(0);
-        let position = reader.position_bits();
-        let (next, used) = (position / 8, (position % 8) as u32);
-        let cursor = Cursor { bits: u64::from(self.input[next]) >> used, count: 8 - used, next: next + 1, at: 0 };
-        let end = if is_fixed { self.fixed(cursor, tables, window)? } else { self.dynamic(cursor, tables, window)? };
-        let consumed = (8 * end.next - end.count as usize).div_ceil(8);
-        if consumed > src.len() { return None; }
-        dst.get_mut(..end.at)?.copy_from_slice(&self.output[..end.at]);
-        Some((consumed, end.at))
+        let position_bits = reader.position_bits();
+        let (byte, used) = (position_bits / 8, (position_bits % 8) as u32);
+        let bits = u64::from(*self.input.get(byte)?) >> used;
+        Some(Cursor { bits, count: 8 - used, next: byte + 1, at: 0 })
     }
 
+    fn unload(&self, end: &Cursor, src: &[u8], dst: &mut [u8]) -> Option<Decoded> {
+        let consumed = (8 * end.next - end.count as usize).div_ceil(8);
+        let data = self.output.get(..end.at)?;
+        // The zeros behind the input may have been read.
+        let dst = dst.get_mut(..data.len()).filter(|_| consumed <= src.len())?;
+        dst.copy_from_slice(data);
+        Some(Decoded { consumed, produced: data.len() })
+    }
+
+    /// Decodes up to the end of the block.
+    ///
+    /// A word of the fixed code tells its length by its first bits: a literal has 9 bits if it
+    /// starts with two ones, 8 otherwise; lengths without extra bits have 7, distances 5. So the
+    /// tables decide what is done, and branches predict that; but which bits come next hangs on
+    /// few instructions, and the next symbol starts before the table has answered.
     #[inline(never)]
-    fn fixed(&mut self, cursor: Cursor, tables: &Tables, window: usize) -> Option<Cursor> {
-        let Cursor { mut bits, mut count, mut next, mut at } = cursor;
-        let (input, out) = (&self.input, &mut self.output);
-        while at <= PAGE_BYTES && next <= INPUT_BYTES - 8 {
+    fn fixed_symbols(&mut self, start: Cursor, tables: &Tables) -> Option<Cursor> {
+        let Cursor { mut bits, mut count, mut next, mut at } = start;
+        let (input, output) = (&self.input, &mut self.output);
+        'symbols: while at <= PAGE_BYTES && next <= LAST_LOAD {
             bits |= load(input, next) << (count & 63);
             next += ((63 - count) >> 3) as usize;
             count |= 56;
-            let mut symbol = SYMBOLS[bits as usize % 512];
-            if symbol < 256 {
-                out[at] = symbol as u8;
-                at += 1;
-                let n = (bits & bits >> 1 & 1) as u32;
-                bits = bits >> 8 >> n; count -= 8 + n;
-                symbol = SYMBOLS[bits as usize % 512];
-                if symbol < 256 {
-                    out[at] = symbol as u8;
-                    at += 1;
-                    let n = (bits & bits >> 1 & 1) as u32;
-                    bits = bits >> 8 >> n; count -= 8 + n;
-                    symbol = SYMBOLS[bits as usize % 512];
-                    if symbol < 256 {
-                        out[at] = symbol as u8;
-                        at += 1;
-                        let n = (bits & bits >> 1 & 1) as u32;
-                        bits = bits >> 8 >> n; count -= 8 + n;
-                        symbol = SYMBOLS[bits as usize % 512];
-                        if symbol < 256 {
-                            out[at] = symbol as u8;
-                            at += 1;
-                            let n = (bits & bits >> 1 & 1) as u32;
-                            bits = bits >> 8 >> n; count -= 8 + n;
-                            continue;
-                        }
-                    }
+            // Three literals and a match whose distance stays within a page have 55 bits at most.
+            let mut symbol = SYMBOLS[bits as usize % SYMBOLS.len()];
+            for is_last in [false, false, false, true] {
+                if symbol >= FIRST_MATCH {
+                    break;
                 }
+                output[at] = symbol as u8;
+                at += 1;
+                let has_nine_bits = (bits & bits >> 1 & 1) as u32;
+                bits = bits >> 8 >> has_nine_bits;
+                count -= 8 + has_nine_bits;
+                if is_last {
+                    continue 'symbols;
+                }
+                symbol = SYMBOLS[bits as usize % SYMBOLS.len()];
             }
-            let (bytes, used) = if symbol < 512 {
-                (usize::from(symbol) - 256, 7)
+            let (bytes, length_bits) = if symbol < OTHER {
+                (usize::from(symbol - FIRST_MATCH), 7)
             } else {
                 let entry = tables.litlen.look_up(bits);
                 if entry.is_exception() {
-                    return (entry.value() == END).then(|| Cursor { bits, count: count - entry.bits(), next, at });
+                    let end = Cursor { bits, count: count - entry.bits(), next, at };
+                    return (entry.value() == END).then_some(end);
                 }
                 (entry.number(bits), entry.bits())
             };
-            // 2 x 9 + 31 bits
-            let after = bits >> used;
-            let entry = DISTS[after as usize % 32];
-            let dist_bits = DIST_BITS[after as usize % 32];
-            let distance = (entry & 0xffff) as usize + (after as u32 >> 5 & entry >> 16) as usize;
+            bits >>= length_bits;
+            let dist = bits as usize % DISTS.len();
+            let (base, mask) = DISTS[dist];
+            let distance = usize::from(base) + usize::from((bits >> 5) as u16 & mask);
             if distance > at {
                 return None;
             }
-            bits = after >> (dist_bits & 63);
-            count -= used + u32::from(dist_bits);
-            copy(out, at, distance, bytes);
+            bits >>= DIST_BITS[dist] & 63;
+            count -= length_bits + u32::from(DIST_BITS[dist]);
+            copy(output, at, distance, bytes);
             at += bytes;
         }
         None
     }
 
+    /// Decodes up to the end of the block.
     #[inline(never)]
-    fn dynamic(&mut self, cursor: Cursor, tables: &Tables, window: usize) -> Option<Cursor> {
-        let Cursor { mut bits, mut count, mut next, mut at } = cursor;
-        let (input, out) = (&self.input, &mut self.output);
-        while at <= PAGE_BYTES && next <= INPUT_BYTES - 8 {
+    fn symbols(&mut self, start: Cursor, tables: &Tables) -> Option<Cursor> {
+        let Cursor { mut bits, mut count, mut next, mut at } = start;
+        let (input, output) = (&self.input, &mut self.output);
+        'symbols: while at <= PAGE_BYTES && next <= LAST_LOAD {
             count &= 63;
             bits |= load(input, next) << count;
             next += ((63 - count) >> 3) as usize;
             count |= 56;
             let mut entry = tables.litlen.look_up(bits);
             if entry.is_literal() {
-                out[at] = entry.byte();
-                at += 1;
-                bits = entry.drop_from(bits);
-                count = entry.drop_count(count);
-                entry = tables.litlen.look_up(bits);
-                if entry.is_literal() {
-                    out[at] = entry.byte();
+                // Four that the table knows have 44 bits at most.
+                for is_last in [false, false, false, true] {
+                    output[at] = entry.byte();
                     at += 1;
                     bits = entry.drop_from(bits);
                     count = entry.drop_count(count);
+                    if is_last {
+                        continue 'symbols;
+                    }
                     entry = tables.litlen.look_up(bits);
-                    if entry.is_literal() {
-                        out[at] = entry.byte();
-                        at += 1;
-                        bits = entry.drop_from(bits);
-                        count = entry.drop_count(count);
-                        entry = tables.litlen.look_up(bits);
-                        if entry.is_literal() {
-                            out[at] = entry.byte();
-                            at += 1;
-                            bits = entry.drop_from(bits);
-                            count = entry.drop_count(count);
-                            continue;
-                        }
+                    if !entry.is_literal() {
+                        break;
                     }
                 }
-                if next > INPUT_BYTES - 8 { return None; }
                 count &= 63;
                 bits |= load(input, next) << count;
                 next += ((63 - count) >> 3) as usize;
                 count |= 56;
             }
-            if entry.is_exception() {
-                if entry.value() == LONG {
-                    entry = tables.litlen.look_up_long(bits);
-                }
-                if entry.is_literal() {
-                    out[at] = entry.byte();
-                    at += 1;
-                    bits = entry.drop_from(bits);
-                    count = entry.drop_count(count);
-                    continue;
-                }
-                if entry.is_exception() {
-                    return (entry.value() == END).then(|| Cursor { bits, count: entry.drop_count(count) & 63, next, at });
-                }
+            if entry.is_exception() && entry.value() == LONG {
+                entry = tables.litlen.look_up_long(bits);
             }
-            let bytes = entry.number(bits) % 512;
+            let bytes = entry.number(bits) % (OUTPUT_BYTES - PAGE_BYTES - SLACK_BYTES);
             bits = entry.drop_from(bits);
             count = entry.drop_count(count);
-            let mut entry = tables.dist.look_up(bits);
+            if entry.is_literal() {
+                output[at] = entry.byte();
+                at += 1;
+                continue;
+            }
             if entry.is_exception() {
-                if entry.value() == LONG {
-                    entry = tables.dist.look_up_long(bits);
-                }
-                if entry.is_exception() {
-                    return None;
-                }
+                let end = Cursor { bits, count: count & 63, next, at };
+                return (entry.value() == END).then_some(end);
+            }
+            let mut entry = tables.dist.look_up(bits);
+            if entry.is_exception() && entry.value() == LONG {
+                entry = tables.dist.look_up_long(bits);
             }
             let distance = entry.number(bits);
             bits = entry.drop_from(bits);
             count = entry.drop_count(count);
-            if distance > at {
+            if entry.is_exception() || distance > at {
                 return None;
             }
-            copy(out, at, distance, bytes);
+            copy(output, at, distance, bytes);
             at += bytes;
         }
         None
@@ -193,83 +211,107 @@ fn load(input: &[u8; INPUT_BYTES], at: usize) -> u64 {
     input[at..at + 8].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
+/// Copies a match, and up to [`SLACK_BYTES`] behind it.
 #[inline(always)]
-fn copy_word(out: &mut [u8; OUTPUT_BYTES], from: usize, to: usize) {
-    let word: [u8; 8] = *out[from..from + 8].first_chunk().unwrap_or(&[0; 8]);
-    out[to..to + 8].copy_from_slice(&word);
+fn copy(output: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) {
+    let from = at - distance;
+    if distance < 8 {
+        return copy_pattern(output, at, distance, bytes);
+    }
+    // Nearly all matches have at most 32 bytes.
+    for i in [0, 8, 16, 24] {
+        copy_word(output, from + i, at + i);
+    }
+    let mut i = 32;
+    while i < bytes {
+        copy_word(output, from + i, at + i);
+        copy_word(output, from + i + 8, at + i + 8);
+        i += 16;
+    }
 }
 
 #[inline(always)]
-fn copy(out: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) {
+fn copy_word(output: &mut [u8; OUTPUT_BYTES], from: usize, to: usize) {
+    let word: [u8; 8] = *output[from..from + 8].first_chunk().unwrap_or(&[0; 8]);
+    output[to..to + 8].copy_from_slice(&word);
+}
+
+/// A match that overlaps itself within a word: writes a word of its pattern again and again, as many
+/// whole patterns further as a word holds.
+#[inline(always)]
+fn copy_pattern(output: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) {
     let from = at - distance;
-    if distance >= 8 {
-        copy_word(out, from, at);
-        copy_word(out, from + 8, at + 8);
-        copy_word(out, from + 16, at + 16);
-        copy_word(out, from + 24, at + 24);
-        if bytes > 32 {
-            let mut i = 32;
-            while i < bytes {
-                copy_word(out, from + i, at + i);
-                copy_word(out, from + i + 8, at + i + 8);
-                i += 16;
-            }
-        }
-        return;
-    }
-    let bits = 8 * distance as u32 & 63;
-    let word: [u8; 8] = *out[from..from + 8].first_chunk().unwrap_or(&[0; 8]);
-    let mut word = u64::from_le_bytes(word) & ((1 << bits) - 1);
+    let first: [u8; 8] = *output[from..from + 8].first_chunk().unwrap_or(&[0; 8]);
+    let bits = (8 * distance as u32) & 63;
+    let mut word = u64::from_le_bytes(first) & ((1 << bits) - 1);
     word |= word << bits;
     word |= word.wrapping_shl(2 * bits) * u64::from(bits < 32);
     word |= word.wrapping_shl(4 * bits) * u64::from(bits < 16);
-    let stride = usize::from(STRIDES[distance & 7]);
+    let stride = [1, 8, 8, 6, 8, 5, 6, 7][distance % 8];
     let mut i = 0;
     while i < bytes {
-        out[at + i..at + i + 8].copy_from_slice(&word.to_le_bytes());
+        output[at + i..at + i + 8].copy_from_slice(&word.to_le_bytes());
         i += stride;
     }
 }
-const STRIDES: &[u8; 8] = &[1, 8, 8, 6, 8, 5, 6, 7];
 
-const PAGE_BYTES: usize = 4096;
-const INPUT_BYTES: usize = PAGE_BYTES * 9 / 8 + 64;
-const PADDING_BYTES: usize = 24;
-const OUTPUT_BYTES: usize = PAGE_BYTES + 3 + 512 + 32;
-
-/// Literals; from 256 the length of matches without extra bits, from 512 everything else.
+/// What nine bits start with: a literal, from [`FIRST_MATCH`] on a length of up to ten bytes, which
+/// has seven bits and no extra ones, or [`OTHER`].
 const SYMBOLS: &[u16; 512] = &{
-    let codes = CodeTables::fixed();
-    let mut table = [512; 512];
+    let code = CodeTables::fixed().litlen;
+    let mut table = [OTHER; 512];
     let mut symbol = 0;
-    while symbol < FIRST_LENGTH + 8 {
-        let bits = codes.litlen.lengths[symbol];
-        let mut index = codes.litlen.words[symbol] as usize;
-        while index < 512 {
-            table[index] = if symbol < 256 { symbol as u16 } else if symbol == 256 { 512 } else { 256 + 3 + (symbol - 257) as u16 };
-            index += 1 << bits;
+    while symbol < FIRST_LENGTH + LENGTH_EXTRA_BITS.len() {
+        let means = if symbol < END_OF_BLOCK {
+            symbol as u16
+        } else if symbol > END_OF_BLOCK && LENGTH_BASE[symbol - FIRST_LENGTH] <= 10 {
+            FIRST_MATCH + LENGTH_BASE[symbol - FIRST_LENGTH]
+        } else {
+            OTHER
+        };
+        let mut index = code.words[symbol] as usize;
+        while index < table.len() {
+            table[index] = means;
+            index += 1 << code.lengths[symbol];
         }
         symbol += 1;
     }
     table
 };
-const DISTS: &[u32; 32] = &{
-    let codes = CodeTables::fixed();
-    let mut table = [0xffff; 32];
+const FIRST_MATCH: u16 = 256;
+const OTHER: u16 = 1024;
+
+/// The base of each distance word, and a mask for its extra bits. Two words have no meaning, and a
+/// base that is too far.
+const DISTS: &[(u16, u16); 32] = &{
+    let code = CodeTables::fixed().dist;
+    let mut table = [(u16::MAX, 0); 32];
     let mut symbol = 0;
-    while symbol < 30 {
-        table[codes.dist.words[symbol] as usize] = DIST_BASE[symbol] as u32 | ((1 << DIST_EXTRA_BITS[symbol]) - 1) << 16;
+    while symbol < DIST_BASE.len() {
+        let mask = (1 << DIST_EXTRA_BITS[symbol]) - 1;
+        table[code.words[symbol] as usize] = (DIST_BASE[symbol], mask);
         symbol += 1;
     }
     table
 };
+/// How long each distance word is with its extra bits.
 const DIST_BITS: &[u8; 32] = &{
-    let codes = CodeTables::fixed();
-    let mut table = [5; 32];
+    let code = CodeTables::fixed().dist;
+    let mut table = [0; 32];
     let mut symbol = 0;
-    while symbol < 30 {
-        table[codes.dist.words[symbol] as usize] = 5 + DIST_EXTRA_BITS[symbol];
+    while symbol < DIST_BASE.len() {
+        table[code.words[symbol] as usize] = code.lengths[symbol] + DIST_EXTRA_BITS[symbol];
         symbol += 1;
     }
     table
 };
+
+/// Distances up to here are never refused.
+pub(super) const DISTANCE_MAX: usize = PAGE_BYTES;
+/// A page of nine-bit literals, and what may be read behind it.
+const INPUT_BYTES: usize = PAGE_BYTES * 9 / 8 + PADDING_BYTES;
+const PADDING_BYTES: usize = 32;
+const LAST_LOAD: usize = INPUT_BYTES - 16;
+/// A page, and a match that starts at its end or up to four literals behind.
+const OUTPUT_BYTES: usize = PAGE_BYTES + 512 + SLACK_BYTES;
+const SLACK_BYTES: usize = 48;

@@ -6,11 +6,11 @@ pub(super) struct Ended;
 
 #[derive(Clone, Debug)]
 pub(super) struct BitReader<'a> {
-    pub(super) src: &'a [u8],
-    pub(super) next: usize,
+    src: &'a [u8],
+    next: usize,
     /// Read, but not used. Above `count` there may be more of the input's bits, or zeros.
-    pub(super) bits: u64,
-    pub(super) count: u32,
+    bits: u64,
+    count: u32,
 }
 
 impl<'a> BitReader<'a> {
@@ -60,7 +60,9 @@ impl<'a> BitReader<'a> {
 
     #[cold]
     fn refill_at_end(&mut self) {
-        while self.count < 56 && let Some(byte) = self.src.get(self.next) {
+        while self.count < 56
+            && let Some(byte) = self.src.get(self.next)
+        {
             self.bits &= (1 << self.count) - 1;
             self.bits |= u64::from(*byte) << self.count;
             self.next += 1;

@@ -6,19 +6,15 @@ use crate::deflate::format::{
     fixed_litlen_bits,
 };
 
-/// What a code word means, from the top: flags (no literal and no match; a literal; what the lanes
-/// leave alone), 15 bits of value (the literal, the base of a length or distance, or a symbol), how
-/// long the word is, and in the lowest byte, how long it is with its extra bits.
+/// What a code word means, from the top: two flags (neither a literal nor a number; a literal), 15
+/// bits of value (the literal, the base of a length or distance, or a symbol), how long the word
+/// is, and in the lowest byte, how long it is with its extra bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(pub(super) u32);
 
 impl Entry {
     pub(super) const fn new(value: usize, extra_bits: u8) -> Self {
         Self((value as u32) << VALUE_SHIFT | extra_bits as u32)
-    }
-
-    const fn of_match(base: usize, extra_bits: u8, is_slow: bool) -> Self {
-        Self(Self::new(base, extra_bits).0 | if is_slow { SLOW } else { 0 })
     }
 
     const fn literal(byte: usize) -> Self {
@@ -40,27 +36,9 @@ impl Entry {
         self.0 & EXCEPTION != 0
     }
 
-    /// Is it neither a literal, nor a short match that does not overlap itself?
-    #[inline(always)]
-    pub(super) fn is_slow(self) -> bool {
-        self.0 & (EXCEPTION | SLOW) != 0
-    }
-
     #[inline(always)]
     pub(super) fn is_literal(self) -> bool {
         self.0 & LITERAL != 0
-    }
-
-    /// The flags of both.
-    #[inline(always)]
-    pub(super) fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// No bits and no value instead.
-    #[inline(always)]
-    pub(super) fn or_nothing(self, nothing: bool) -> Self {
-        Self(core::hint::select_unpredictable(nothing, 0, self.0))
     }
 
     #[inline(always)]
@@ -112,6 +90,29 @@ pub(super) const INVALID: usize = 1;
 /// The start of a code word longer than the table's index.
 pub(super) const LONG: usize = 2;
 
+/// The two codes of a block.
+#[derive(Clone, Debug)]
+pub(super) struct Tables {
+    pub(super) litlen: LitlenTable,
+    pub(super) dist: DistTable,
+}
+
+impl Tables {
+    pub(super) const EMPTY: Self = Self { litlen: LitlenTable::new(), dist: DistTable::new() };
+
+    pub(super) fn fixed() -> Self {
+        let mut tables = Self::EMPTY;
+        tables.build(FIXED_LITLEN_LENGTHS, FIXED_DIST_LENGTHS);
+        tables
+    }
+
+    /// `false`: these lengths make no code.
+    pub(super) fn build(&mut self, litlen: &[u8], dist: &[u8]) -> bool {
+        let litlen = self.litlen.build(litlen, LITLEN_MEANINGS);
+        litlen.is_some() && self.dist.build(dist, DIST_MEANINGS).is_some()
+    }
+}
+
 /// A code, ready to be looked up by the next `BITS` bits; `SIZE` is 2 to the power of `BITS`.
 #[derive(Clone, Debug)]
 pub(super) struct Table<const BITS: u32, const SIZE: usize> {
@@ -125,8 +126,8 @@ pub(super) struct Table<const BITS: u32, const SIZE: usize> {
     sorted: [Entry; SORTED],
 }
 
-pub(super) type LitlenTable = Table<LITLEN_BITS, { 1 << LITLEN_BITS }>;
-pub(super) type DistTable = Table<DIST_BITS, { 1 << DIST_BITS }>;
+type LitlenTable = Table<LITLEN_BITS, { 1 << LITLEN_BITS }>;
+type DistTable = Table<DIST_BITS, { 1 << DIST_BITS }>;
 
 impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
     pub(super) const fn new() -> Self {
@@ -161,9 +162,9 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
     }
 
     /// Makes the table of a canonical code; `meanings` has the entry of each symbol, without the
-    /// length of its word. `false`: these lengths make no code, or leave words without a meaning,
-    /// which only a code of one word of one bit, or none, may do.
-    pub(super) fn build(&mut self, lengths: &[u8], meanings: &[Entry]) -> bool {
+    /// length of its word. Returns whether every word has a meaning: only in a code of one word of
+    /// one bit, or of none, may that be otherwise. `None`: these lengths make no code.
+    pub(super) fn build(&mut self, lengths: &[u8], meanings: &[Entry]) -> Option<bool> {
         let mut counts = [0_u16; 32];
         for (symbol, length) in lengths.iter().enumerate() {
             counts[place_of(symbol, *length)] += 1;
@@ -177,12 +178,12 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             places[length] = used;
             used += counts[length];
             if word + u32::from(counts[length]) > 1 << length {
-                return false;
+                return None;
             }
         }
         let is_complete = word + u32::from(counts[15]) == 1 << CODE_BITS_MAX;
         if !is_complete && used > 1 || used == 1 && counts[1] != 1 {
-            return false;
+            return None;
         }
         (self.counts, self.offsets) = (counts, *places.first_chunk().unwrap_or(&[0; 16]));
         // Unused symbols go behind the others, and are overwritten or never looked at.
@@ -193,7 +194,7 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             *place += 1;
         }
         self.fill(is_complete);
-        true
+        Some(is_complete)
     }
 
     /// The words of each length stand at the start of the table; whenever the length grows, what
@@ -211,28 +212,23 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
         let shortest = self.counts[1..].iter().position(|count| *count > 0).unwrap_or(0) as u32 + 1;
         let mut size = 1 << (shortest.min(BITS) - 1);
         for length in shortest..=BITS {
-            self.double(size);
+            // Not `copy_within`, whose calls cost more than most of these copies.
+            let (known, rest) = self.entries.split_at_mut(size);
+            rest.iter_mut().zip(known).for_each(|(to, from)| *to = *from);
             size *= 2;
             let start = usize::from(self.offsets[length as usize]);
             let count = usize::from(self.counts[length as usize]);
-            let mut word = self.first[length as usize];
-            for meaning in &self.sorted[start..start + count] {
-                self.entries[(word.reverse_bits() >> (16 - length)) as usize % SIZE] = meaning.with_word_bits(length);
-                word += 1;
+            let words = self.first[length as usize]..;
+            for (word, meaning) in words.zip(&self.sorted[start..start + count]) {
+                let index = usize::from(word.reverse_bits() >> (16 - length));
+                self.entries[index % SIZE] = meaning.with_word_bits(length);
             }
         }
         let next = self.first[BITS as usize] + self.counts[BITS as usize];
         for word in next..1 << BITS {
-            self.entries[(word.reverse_bits() >> (16 - BITS)) as usize % SIZE] = Entry::exception(LONG);
+            let index = usize::from(word.reverse_bits() >> (16 - BITS));
+            self.entries[index % SIZE] = Entry::exception(LONG);
         }
-    }
-}
-
-impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
-    #[inline(always)]
-    fn double(&mut self, size: usize) {
-        let (from, to) = self.entries.split_at_mut(size);
-        for (to, from) in to.iter_mut().zip(from) { *to = *from; }
     }
 }
 
@@ -244,7 +240,7 @@ fn place_of(symbol: usize, length: u8) -> usize {
 }
 
 /// What literal/length symbols mean.
-pub(super) const LITLEN_MEANINGS: &[Entry; FIXED_LITLEN_SYMBOLS] = &{
+const LITLEN_MEANINGS: &[Entry; FIXED_LITLEN_SYMBOLS] = &{
     let mut entries = [Entry::exception(INVALID); FIXED_LITLEN_SYMBOLS];
     let mut symbol = 0;
     while symbol < LITLEN_SYMBOLS {
@@ -253,7 +249,7 @@ pub(super) const LITLEN_MEANINGS: &[Entry; FIXED_LITLEN_SYMBOLS] = &{
             END_OF_BLOCK => Entry::exception(END),
             _ => {
                 let length = symbol - FIRST_LENGTH;
-                Entry::of_match(LENGTH_BASE[length] as usize, LENGTH_EXTRA_BITS[length], LENGTH_EXTRA_BITS[length] > 0 || LENGTH_BASE[length] > 16)
+                Entry::new(LENGTH_BASE[length] as usize, LENGTH_EXTRA_BITS[length])
             }
         };
         symbol += 1;
@@ -262,18 +258,18 @@ pub(super) const LITLEN_MEANINGS: &[Entry; FIXED_LITLEN_SYMBOLS] = &{
 };
 
 /// What distance symbols mean; two of the fixed code have no meaning.
-pub(super) const DIST_MEANINGS: &[Entry; 32] = &{
+const DIST_MEANINGS: &[Entry; 32] = &{
     let mut entries = [Entry::exception(INVALID); 32];
     let mut symbol = 0;
     while symbol < DIST_SYMBOLS {
-        entries[symbol] = Entry::of_match(DIST_BASE[symbol] as usize, DIST_EXTRA_BITS[symbol], DIST_BASE[symbol] < 8);
+        entries[symbol] = Entry::new(DIST_BASE[symbol] as usize, DIST_EXTRA_BITS[symbol]);
         symbol += 1;
     }
     entries
 };
 
 /// The lengths of the fixed literal/length code.
-pub(super) const FIXED_LITLEN_LENGTHS: &[u8; FIXED_LITLEN_SYMBOLS] = &{
+const FIXED_LITLEN_LENGTHS: &[u8; FIXED_LITLEN_SYMBOLS] = &{
     let mut lengths = [0; FIXED_LITLEN_SYMBOLS];
     let mut symbol = 0;
     while symbol < lengths.len() {
@@ -283,7 +279,7 @@ pub(super) const FIXED_LITLEN_LENGTHS: &[u8; FIXED_LITLEN_SYMBOLS] = &{
     lengths
 };
 /// The lengths of the fixed distance code.
-pub(super) const FIXED_DIST_LENGTHS: &[u8; 32] = &[FIXED_DIST_BITS; 32];
+const FIXED_DIST_LENGTHS: &[u8; 32] = &[FIXED_DIST_BITS; 32];
 
 /// A power of two above the symbols of any code.
 const SORTED: usize = 512;
@@ -291,8 +287,6 @@ const LITLEN_BITS: u32 = 11;
 const DIST_BITS: u32 = 8;
 const EXCEPTION: u32 = 1 << 31;
 const LITERAL: u32 = 1 << 30;
-/// A match that lanes do not copy in one go.
-const SLOW: u32 = 1 << 29;
 const VALUE_SHIFT: u32 = 12;
 const VALUE_MASK: u32 = 0x7fff;
 const WORD_BITS_SHIFT: u32 = 8;
