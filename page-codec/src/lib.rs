@@ -9,7 +9,7 @@
 //! they are given. What they write is standard: raw deflate (RFC 1951) with distances of at most
 //! 4096 bytes, and LZ4 blocks.
 
-#![cfg_attr(not(feature = "std"), no_std)]
+#![no_std]
 
 pub mod deflate;
 pub mod lz4;

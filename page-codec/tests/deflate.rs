@@ -8,8 +8,8 @@ mod foreign;
 use common::{guarded, sources};
 use fastrand::Rng;
 use flate2::{Decompress, FlushDecompress, Status};
-use page_codec::SRC_BYTES_MAX;
 use page_codec::deflate::{Decoder, Effort, EncodeError, Encoder};
+use page_codec::{Page, SRC_BYTES_MAX};
 
 #[test]
 fn every_decoder_reads_every_length_and_content() {
@@ -70,6 +70,28 @@ fn an_encoder_forgets_the_last_source() {
             assert!(encoded(&mut used, &src) == encoded(&mut fresh, &src), "{kind}: {name}");
             // Nor does what was left unfinished matter.
             assert!(used.encode(&src, &mut [0; 1]).is_err(), "{kind}: {name}");
+        }
+    }
+}
+
+#[test]
+fn batches_are_as_one_by_one() {
+    for (mut encoder, kind) in encoders() {
+        for count in [0, 1, 2, 7, 8, 9] {
+            let srcs: Vec<_> = sources([4096, 100]).take(count).collect();
+            // The third stream does not fit.
+            let room = |i| if i == 2 { 3 } else { 5000 };
+            let mut dsts: Vec<_> = (0..count).map(|i| vec![0; room(i)]).collect();
+            let mut pages: Vec<_> =
+                srcs.iter().zip(&mut dsts).map(|((src, _), dst)| Page::new(src, dst)).collect();
+            encoder.encode_batch(&mut pages);
+            for (page, (_, name)) in pages.iter().zip(&srcs) {
+                let mut dst = vec![0; page.dst.len()];
+                let alone = encoder.encode(page.src, &mut dst);
+                assert_eq!(page.result, Some(alone), "{kind}: {name}, of {count}");
+                let len = alone.unwrap_or(0);
+                assert!(page.dst[..len] == dst[..len], "{kind}: {name}, of {count}");
+            }
         }
     }
 }

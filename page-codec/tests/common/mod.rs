@@ -1,5 +1,7 @@
 //! What the tests of every codec share: sources, and a guard around destinations.
 
+#![allow(dead_code, reason = "few test files need all of it")]
+
 use fastrand::Rng;
 
 /// Sources of each length and kind, with a name that tells how to make them again.

@@ -2,7 +2,7 @@
 
 use super::DecodeErrorKind;
 use super::reader::BitReader;
-use super::table::{Entry, Table, Tables};
+use super::table::{Entry, PrecodeTable, Tables};
 use crate::deflate::format::{
     DIST_SYMBOLS, END_OF_BLOCK, LITLEN_SYMBOLS, PRECODE_ORDER, PRECODE_SYMBOLS,
 };
@@ -19,13 +19,12 @@ pub(super) fn read(reader: &mut BitReader<'_>, tables: &mut Tables) -> Result<()
     for symbol in &PRECODE_ORDER[..precode_count] {
         precode_lengths[usize::from(*symbol)] = reader.take(3)? as u8;
     }
-    let mut precode = PrecodeTable::new();
-    if precode.build(&precode_lengths, PRECODE_MEANINGS) != Some(true) {
+    if tables.precode.build(&precode_lengths, PRECODE_MEANINGS) != Some(true) {
         return Err(DecodeErrorKind::CodeLengths);
     }
     let mut lengths = [0; LENGTHS_BYTES];
     let count = litlen_count + dist_count;
-    read_lengths(reader, &precode, count, &mut lengths)?;
+    read_lengths(reader, &tables.precode, count, &mut lengths)?;
     let (litlen, dist) = lengths[..count].split_at(litlen_count);
     if litlen[END_OF_BLOCK] == 0 || !tables.build(litlen, dist) {
         return Err(DecodeErrorKind::CodeLengths);
@@ -79,8 +78,6 @@ fn read_lengths(
 
 /// Room for all lengths, and for a run that starts at the last of them.
 const LENGTHS_BYTES: usize = 512;
-
-type PrecodeTable = Table<7, 128>;
 
 /// The symbols themselves, with their extra bits.
 const PRECODE_MEANINGS: &[Entry; PRECODE_SYMBOLS] = &{

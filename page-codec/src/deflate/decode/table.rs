@@ -3,7 +3,7 @@
 use crate::deflate::format::{
     CODE_BITS_MAX, DIST_BASE, DIST_EXTRA_BITS, DIST_SYMBOLS, END_OF_BLOCK, FIRST_LENGTH,
     FIXED_DIST_BITS, FIXED_LITLEN_SYMBOLS, LENGTH_BASE, LENGTH_EXTRA_BITS, LITLEN_SYMBOLS,
-    fixed_litlen_bits,
+    PRECODE_BITS_MAX, fixed_litlen_bits,
 };
 
 /// What a code word means, from the top: two flags (neither a literal nor a number; a literal), 15
@@ -95,10 +95,13 @@ pub(super) const LONG: usize = 2;
 pub(super) struct Tables {
     pub(super) litlen: LitlenTable,
     pub(super) dist: DistTable,
+    /// That of the header that told them.
+    pub(super) precode: PrecodeTable,
 }
 
 impl Tables {
-    pub(super) const EMPTY: Self = Self { litlen: LitlenTable::new(), dist: DistTable::new() };
+    pub(super) const EMPTY: Self =
+        Self { litlen: LitlenTable::new(), dist: DistTable::new(), precode: PrecodeTable::new() };
 
     pub(super) fn fixed() -> Self {
         let mut tables = Self::EMPTY;
@@ -128,6 +131,7 @@ pub(super) struct Table<const BITS: u32, const SIZE: usize> {
 
 type LitlenTable = Table<LITLEN_BITS, { 1 << LITLEN_BITS }>;
 type DistTable = Table<DIST_BITS, { 1 << DIST_BITS }>;
+pub(super) type PrecodeTable = Table<PRECODE_BITS_MAX, { 1 << PRECODE_BITS_MAX }>;
 
 impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
     pub(super) const fn new() -> Self {
