@@ -6,10 +6,16 @@
 //! | name | driver | stream | parameters |
 //! |---|---|---|---|
 //! | `null` | `null-copy` | the data itself | |
+//! | `deflate` | `deflate-page` | raw deflate (RFC 1951) | |
+//! | `deflate` | `deflate-page-fixed` | raw deflate, with the fixed codes | |
 //! | `deflate` | `deflate-flate2` | raw deflate (RFC 1951) | level 0-9, window, dictionary |
+//! | `lz4` | `lz4-page` | one LZ4 block | |
 //! | `lz4` | `lz4-flex` | one LZ4 block | |
 //! | `lz4hc` | `lz4hc-liblz4` | one LZ4 block | level 1-12, dictionary |
 //! | `zstd` | `zstd-libzstd` | one Zstandard frame (RFC 8878) | level, window or dictionary |
+//!
+//! Of a name, the first driver is preferred; a parameter that it refuses is passed on to the next.
+//! Drivers for pages compress sources of at most 64 KiB, and decompress streams of any length.
 //!
 //! Every stream is the standard one, so foreign tools read it. Every driver refuses bytes behind
 //! the end of a stream, and tells a destination that is too small from a stream that is corrupt.
@@ -18,10 +24,14 @@
 
 #[cfg(feature = "deflate")]
 mod deflate;
+#[cfg(feature = "deflate")]
+mod deflate_page;
 #[cfg(feature = "lz4")]
 mod lz4;
 #[cfg(any(feature = "lz4", feature = "lz4hc"))]
 mod lz4_block;
+#[cfg(feature = "lz4")]
+mod lz4_page;
 #[cfg(feature = "lz4hc")]
 mod lz4hc;
 #[cfg(feature = "null")]

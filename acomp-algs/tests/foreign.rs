@@ -20,25 +20,64 @@ mod deflate {
     use super::*;
 
     #[test]
+    fn pages_without_parameters_have_drivers_of_their_own() {
+        assert_eq!(open("deflate", Params::new()).driver(), "deflate-page");
+        assert_eq!(open("deflate", Params::new().with_level(6)).driver(), "deflate-flate2");
+    }
+
+    #[test]
     fn miniz_reads_every_level() {
         for level in 0..=9 {
             let deflate = open("deflate", Params::new().with_level(level));
             for source in sources() {
-                let stream = packed(&deflate, &source.data);
-                let read = decompress_to_vec(&stream).ok();
-                assert!(read == Some(source.data), "level {level}, {}", source.name);
+                assert_miniz_reads(&deflate, &source, &format!("level {level}"));
             }
         }
     }
 
     #[test]
+    fn miniz_reads_streams_of_pages() {
+        for deflate in ["deflate-page", "deflate-page-fixed"].map(|name| open(name, Params::new()))
+        {
+            for source in sources() {
+                assert_miniz_reads(&deflate, &source, deflate.driver());
+            }
+        }
+    }
+
+    #[test]
+    fn drivers_read_each_other() {
+        assert_read_each_other(&DRIVERS);
+    }
+
+    #[test]
     fn streams_of_miniz_are_read() {
-        let deflate = open("deflate", Params::new());
+        let drivers = DRIVERS.map(|name| open(name, Params::new()));
         for source in sources() {
             for level in 0..=10 {
                 let stream = compress_to_vec(&source.data, level);
-                assert_unpacks(&deflate, &stream, &source, &format!("miniz level {level}"));
+                for driver in &drivers {
+                    assert_unpacks(driver, &stream, &source, &format!("miniz level {level}"));
+                }
             }
+        }
+    }
+
+    #[test]
+    fn drivers_for_pages_differ_in_the_type_of_their_blocks() {
+        let text = page(Content::Text, 1);
+        for (name, expected) in [("deflate-page", 0b10), ("deflate-page-fixed", 0b01)] {
+            let stream = packed(&open(name, Params::new()), &text);
+            assert_eq!(stream[0] >> 1 & 0b11, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_64_kib_is_read_but_not_written_by_drivers_for_pages() {
+        let long = long();
+        let stream = compress_to_vec(&long.data, 6);
+        for name in ["deflate-page", "deflate-page-fixed"] {
+            assert_reads_but_does_not_write(name, &stream, &long);
         }
     }
 
@@ -63,7 +102,7 @@ mod deflate {
     #[test]
     fn a_window_bounds_the_distances() {
         let far = far_repeats();
-        let whole = open("deflate", Params::new());
+        let whole = open("deflate-flate2", Params::new());
         assert_ne!(inflate_in_window(&packed(&whole, &far.data), 4096), Some(far.data));
 
         for bits in 9..=15 {
@@ -87,7 +126,7 @@ mod deflate {
 
     #[test]
     fn a_dictionary_helps_and_is_needed() {
-        assert_dictionary_matters("deflate");
+        assert_dictionary_matters("deflate-flate2");
     }
 
     #[test]
@@ -99,6 +138,12 @@ mod deflate {
             assert_refuses("deflate", Params::new().with_window_bytes(window), "window_bytes");
         }
         assert_refuses("deflate", Params::new().with("strategy", "rle"), "strategy");
+    }
+
+    #[track_caller]
+    fn assert_miniz_reads(deflate: &Acomp, source: &Source, what: &str) {
+        let read = decompress_to_vec(&packed(deflate, &source.data)).ok();
+        assert!(read.as_ref() == Some(&source.data), "{what}, {}", source.name);
     }
 
     /// Reads a stream with no more history than `window` bytes, a power of two.
@@ -117,6 +162,8 @@ mod deflate {
             }
         }
     }
+
+    const DRIVERS: [&str; 3] = ["deflate-page", "deflate-page-fixed", "deflate-flate2"];
 }
 
 #[cfg(all(feature = "lz4", feature = "lz4hc"))]
@@ -124,25 +171,45 @@ mod lz4 {
     use super::*;
 
     #[test]
-    fn liblz4_reads_blocks_of_lz4_flex() {
-        let lz4 = open("lz4", Params::new());
-        for source in sources() {
-            let stream = packed(&lz4, &source.data);
-            let mut read = vec![0; source.data.len()];
-            let len = lzzzz::lz4::decompress(&stream, &mut read);
-            assert_eq!(len.ok(), Some(source.data.len()), "{}", source.name);
-            assert!(read == source.data, "{}", source.name);
+    fn pages_have_a_driver_of_their_own() {
+        assert_eq!(open("lz4", Params::new()).driver(), "lz4-page");
+    }
+
+    #[test]
+    fn liblz4_reads_blocks_of_every_driver() {
+        for lz4 in ["lz4-page", "lz4-flex"].map(|name| open(name, Params::new())) {
+            for source in sources() {
+                let stream = packed(&lz4, &source.data);
+                let mut read = vec![0; source.data.len()];
+                let len = lzzzz::lz4::decompress(&stream, &mut read);
+                let name = format!("{}, {}", lz4.driver(), source.name);
+                assert_eq!(len.ok(), Some(source.data.len()), "{name}");
+                assert!(read == source.data, "{name}");
+            }
         }
     }
 
     #[test]
-    fn both_decoders_read_every_level_of_lz4hc() {
-        let lz4 = open("lz4", Params::new());
+    fn drivers_read_each_other() {
+        assert_read_each_other(&DRIVERS);
+    }
+
+    #[test]
+    fn what_is_longer_than_64_kib_is_read_but_not_written_by_the_driver_for_pages() {
+        let long = long();
+        assert_reads_but_does_not_write("lz4-page", &lz4_flex::block::compress(&long.data), &long);
+    }
+
+    #[test]
+    fn every_decoder_reads_every_level_of_lz4hc() {
+        let drivers = ["lz4-page", "lz4-flex"].map(|name| open(name, Params::new()));
         for level in 1..=12 {
             let lz4hc = open("lz4hc", Params::new().with_level(level));
             for source in sources() {
                 let stream = packed(&lz4hc, &source.data);
-                assert_unpacks(&lz4, &stream, &source, &format!("lz4hc level {level}"));
+                for lz4 in &drivers {
+                    assert_unpacks(lz4, &stream, &source, &format!("lz4hc level {level}"));
+                }
                 let mut read = vec![0; source.data.len()];
                 let len = lzzzz::lz4::decompress(&stream, &mut read);
                 assert_eq!(len.ok(), Some(source.data.len()), "level {level}, {}", source.name);
@@ -153,7 +220,7 @@ mod lz4 {
 
     #[test]
     fn blocks_of_the_other_library_are_read() {
-        let drivers = ["lz4", "lz4hc"].map(|name| open(name, Params::new()));
+        let drivers = DRIVERS.map(|name| open(name, Params::new()));
         for source in sources() {
             let mut fast = Vec::new();
             lzzzz::lz4::compress_to_vec(&source.data, &mut fast, 1).unwrap();
@@ -202,6 +269,8 @@ mod lz4 {
         assert_refuses("lz4hc", Params::new().with_level(13), "level");
         assert_refuses("lz4hc", Params::new().with_window_bytes(PAGE), "window_bytes");
     }
+
+    const DRIVERS: [&str; 3] = ["lz4-page", "lz4-flex", "lz4hc"];
 }
 
 #[cfg(feature = "zstd")]
@@ -306,6 +375,12 @@ fn sources() -> Vec<Source> {
     sources
 }
 
+/// Longer than drivers for pages take.
+fn long() -> Source {
+    let data = (0..20).flat_map(|seed| page(Content::Text, seed)).collect();
+    Source { name: "text, 81920 bytes".into(), data }
+}
+
 fn page(content: Content, seed: u64) -> Vec<u8> {
     let mut page = vec![0; PAGE.get()];
     content.fill(seed, &mut page);
@@ -342,6 +417,26 @@ fn unpacked(acomp: &Acomp, stream: &[u8], data_bytes: usize) -> Result<Vec<u8>, 
 fn assert_unpacks(acomp: &Acomp, stream: &[u8], source: &Source, what: &str) {
     let data = unpacked(acomp, stream, source.data.len());
     assert!(data.as_ref() == Ok(&source.data), "{}, {}: {what}", acomp.driver(), source.name);
+}
+
+#[track_caller]
+fn assert_read_each_other(names: &[&str]) {
+    for writer in names.iter().map(|name| open(name, Params::new())) {
+        for source in sources() {
+            let stream = packed(&writer, &source.data);
+            for reader in names.iter().map(|name| open(name, Params::new())) {
+                assert_unpacks(&reader, &stream, &source, writer.driver());
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_reads_but_does_not_write(name: &str, stream: &[u8], long: &Source) {
+    let acomp = open(name, Params::new());
+    assert_unpacks(&acomp, stream, long, "another library");
+    let refused = acomp.compress(&long.data, &mut vec![0; long.data.len()]);
+    assert_eq!(refused, Err(Error::Unsupported), "{name}");
 }
 
 /// Sum of the streams of some pages that compress.

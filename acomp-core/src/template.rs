@@ -20,7 +20,7 @@ use crate::registry::AlgRef;
 /// A template, submitted with `inventory::submit!`.
 ///
 /// An instance has the generic name of what it wraps, and as driver name the name by which it is
-/// found: `verify(lz4-flex)`. It is never a candidate for a generic name.
+/// found: `verify(lz4-page)`. It is never a candidate for a generic name.
 #[non_exhaustive]
 pub struct TemplateRegistration {
     /// What stands before the parenthesis.

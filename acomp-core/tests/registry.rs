@@ -306,7 +306,10 @@ fn global_registry_holds_exactly_the_linked_drivers() {
     assert_eq!(
         names,
         [
+            "deflate deflate-page",
+            "deflate deflate-page-fixed",
             "deflate deflate-flate2",
+            "lz4 lz4-page",
             "lz4 lz4-flex",
             "lz4hc lz4hc-liblz4",
             "null null-copy",

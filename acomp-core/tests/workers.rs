@@ -28,7 +28,7 @@ fn instances_say_what_they_are() {
     assert_eq!(alloc("pcomp(lz4,workers=64)").unwrap().batch_size().get(), 64);
 
     let cryptd = alloc("cryptd(lz4)").unwrap();
-    assert_eq!((cryptd.name(), cryptd.driver()), ("lz4", "cryptd(lz4-flex)"));
+    assert_eq!((cryptd.name(), cryptd.driver()), ("lz4", "cryptd(lz4-page)"));
     assert!(cryptd.is_async());
     let in_use: Vec<_> =
         Registry::global().iter().map(|alg| alg.info().driver.to_string()).collect();

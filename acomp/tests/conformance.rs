@@ -25,7 +25,10 @@ macro_rules! conformance {
 }
 
 conformance! {
+    "deflate" deflate_page: "deflate-page",
+    "deflate" deflate_page_fixed: "deflate-page-fixed",
     "deflate" deflate_flate2: "deflate-flate2",
+    "lz4" lz4_page: "lz4-page",
     "lz4" lz4_flex: "lz4-flex",
     "lz4hc" lz4hc_liblz4: "lz4hc-liblz4",
     "null" null_copy: "null-copy",

@@ -8,7 +8,7 @@
 mod pages;
 
 use acomp_algs as _;
-use acomp_core::Registry;
+use acomp_core::{AlgFlags, AlgRef, Registry};
 use allocation_counter::measure;
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use zswap::{Load, Owner, Pool, Slot};
@@ -88,9 +88,12 @@ fn pages_that_repeat_one_word_allocate_nothing() {
 }
 
 /// Pools of the drivers that allocate nothing after open.
-fn pools() -> [Pool; 3] {
-    ["null", "lz4", "deflate"]
-        .map(|name| Pool::builder(Registry::global()).compressor(name).build().unwrap())
+fn pools() -> impl Iterator<Item = Pool> {
+    let promises = |alg: &AlgRef| alg.info().flags.contains(AlgFlags::NO_ALLOC_AFTER_OPEN);
+    Registry::global().iter().filter(promises).map(|alg| {
+        let builder = Pool::builder(Registry::global());
+        builder.compressor(&alg.info().driver).build().unwrap()
+    })
 }
 
 fn stay_on_this_cpu() {

@@ -70,7 +70,7 @@ fn requests() -> Result<Row> {
             Ok(())
         })
     };
-    let rounds = interleaved("requests", [&mut by_session, &mut by_wait, &mut by_await])?;
+    let rounds = interleaved("requests", &mut [&mut by_session, &mut by_wait, &mut by_await])?;
     let allocations = allocation_counter::measure(|| {
         let _ = (by_wait(), by_await());
     });
@@ -96,7 +96,7 @@ fn parallel(pages: Vec<Page>) -> Result<Row> {
     let mut speed_up = |what| {
         let mut by_single = || single.run(&pages);
         let mut by_pcomp2 = || pcomp2.run(&pages);
-        let rounds = interleaved(what, [&mut by_single, &mut by_pcomp2])?;
+        let rounds = interleaved(what, &mut [&mut by_single, &mut by_pcomp2])?;
         Ok::<_, anyhow::Error>(rounded(median(&rounds, |round| round[0] / round[1])))
     };
     let free = speed_up("pcomp")?;

@@ -1,12 +1,14 @@
-//! `acomp bench`: what the layers around a codec cost. Always interleaved: each round measures
-//! every candidate once, medians over the rounds are reported.
+//! `acomp bench`: what the layers around a codec cost, and what the codecs do. Always interleaved:
+//! each round measures every candidate once, medians over the rounds are reported.
 
 mod asynchronous;
+mod codecs;
 mod overhead;
 mod rounds;
 mod zswap;
 
 use std::path::PathBuf;
+use std::slice;
 
 use acomp::zswap::Page;
 use anyhow::Result;
@@ -20,6 +22,12 @@ pub(crate) enum Command {
     Overhead,
     /// Requests that complete later, beside blocking calls; chains on worker threads.
     Async(Pages),
+    /// Software drivers over the same pages, one page and 8 pages a call.
+    ///
+    /// Of each file at most 1024 pages are measured, spread evenly over it; figures are geometric
+    /// means over the files. MB are 10^6 bytes of pages. `ratio` is what is kept over what was
+    /// compressed; a page whose stream is no shorter is kept as it is.
+    Codecs(codecs::Args),
     /// zswap beside the bare session calls on the same pages.
     Zswap(Pages),
 }
@@ -38,12 +46,21 @@ impl Pages {
             files => pages::read(files),
         }
     }
+
+    /// The pages of each file by themselves.
+    fn read_each(&self) -> Result<Vec<Vec<Page>>> {
+        match &*self.pages {
+            [] => Ok(vec![self.read()?]),
+            files => files.iter().map(|file| pages::read(slice::from_ref(file))).collect(),
+        }
+    }
 }
 
 pub(crate) fn run(command: &Command) -> Result<Rows> {
     match command {
         Command::Overhead => overhead::run(),
         Command::Async(pages) => asynchronous::run(pages.read()?),
+        Command::Codecs(args) => codecs::run(args),
         Command::Zswap(pages) => zswap::run(&pages.read()?),
     }
 }

@@ -53,7 +53,7 @@ fn null_calls() -> Result<Row> {
     };
     let rounds = interleaved(
         "overhead",
-        [&mut raw, &mut by_session, &mut by_chain, &mut by_chain8, &mut by_handle],
+        &mut [&mut raw, &mut by_session, &mut by_chain, &mut by_chain8, &mut by_handle],
     )?;
     let calls = (INPUTS * PASSES) as f64;
     let ns = |i: usize| rounded(median(&rounds, |round| round[i] / calls));
@@ -70,7 +70,7 @@ fn null_calls() -> Result<Row> {
     })
 }
 
-/// `lz4` by name beside `lz4_flex` called directly, over generated pages, into a page.
+/// `lz4-flex` by name beside `lz4_flex` called directly, over generated pages, into a page.
 fn lz4_pages() -> Result<Row> {
     let acomp = Acomp::alloc("lz4-flex")?;
     let (mut session, mut chained) = (acomp.session()?, acomp.session()?);
@@ -88,7 +88,7 @@ fn lz4_pages() -> Result<Row> {
     };
     let mut by_session = || each(&pages, 1, |page| session.compress(page, black_box(&mut dst)));
     let mut by_chain8 = || each8(&pages, 1, &mut chained, &mut dsts);
-    let rounds = interleaved("lz4", [&mut direct, &mut by_session, &mut by_chain8])?;
+    let rounds = interleaved("lz4", &mut [&mut direct, &mut by_session, &mut by_chain8])?;
     let calls = pages.len() as f64;
     let ns = |i: usize| rounded(median(&rounds, |round| round[i] / calls));
     let extra_ns =

@@ -8,18 +8,18 @@ use crate::progress::Progress;
 
 /// Times every candidate once per round, after a warm-up round that does not count, and returns the
 /// nanoseconds of each: rounds of candidates.
-pub(crate) fn interleaved<const N: usize>(
+pub(crate) fn interleaved(
     what: &'static str,
-    mut candidates: [&mut dyn FnMut() -> Result<()>; N],
-) -> Result<Vec<[f64; N]>> {
+    candidates: &mut [&mut dyn FnMut() -> Result<()>],
+) -> Result<Vec<Vec<f64>>> {
     let progress = Progress::new(what, ROUNDS);
     let mut rounds = Vec::new();
     for round in 0..=ROUNDS {
-        let mut times_ns = [0.0; N];
-        for (time_ns, candidate) in times_ns.iter_mut().zip(&mut candidates) {
+        let mut times_ns = Vec::with_capacity(candidates.len());
+        for candidate in &mut *candidates {
             let started = Instant::now();
             candidate()?;
-            *time_ns = started.elapsed().as_nanos() as f64;
+            times_ns.push(started.elapsed().as_nanos() as f64);
         }
         if round > 0 {
             rounds.push(times_ns);
@@ -30,8 +30,8 @@ pub(crate) fn interleaved<const N: usize>(
 }
 
 /// The median over the rounds of what `of` makes of each.
-pub(crate) fn median<const N: usize>(rounds: &[[f64; N]], of: impl Fn(&[f64; N]) -> f64) -> f64 {
-    crate::output::median(rounds.iter().map(of).collect())
+pub(crate) fn median(rounds: &[Vec<f64>], of: impl Fn(&[f64]) -> f64) -> f64 {
+    crate::output::median(rounds.iter().map(|round| of(round)).collect())
 }
 
 const ROUNDS: usize = 21;

@@ -62,9 +62,11 @@ fn beside_codec(name: &str, registry: &Registry, pages: Vec<Page>) -> Result<Row
         }
         Ok(())
     };
-    let rounds =
-        interleaved("zswap", [&mut bare_store, &mut pool_store, &mut bare_load, &mut pool_load])?;
-    let us = |of: fn(&[f64; 4]) -> f64| {
+    let rounds = interleaved(
+        "zswap",
+        &mut [&mut bare_store, &mut pool_store, &mut bare_load, &mut pool_load],
+    )?;
+    let us = |of: fn(&[f64]) -> f64| {
         rounded(median(&rounds, |round| of(round) / 1000.0 / pages.len() as f64))
     };
     Ok(row! {

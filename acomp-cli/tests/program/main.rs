@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod bench;
 mod capture;
 mod rows;
 mod swap;
@@ -29,3 +30,15 @@ fn stderr(output: &Output) -> String {
 fn path(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
+
+/// In the order of `acomp list`: by name, the preferred one first.
+const DRIVERS: [&str; 8] = [
+    "deflate-page",
+    "deflate-page-fixed",
+    "deflate-flate2",
+    "lz4-page",
+    "lz4-flex",
+    "lz4hc-liblz4",
+    "null-copy",
+    "zstd-libzstd",
+];

@@ -5,7 +5,7 @@ use std::fs;
 use acomp_testmgr::Content;
 use tempfile::TempDir;
 
-use crate::{acomp, path, rows, stderr};
+use crate::{DRIVERS, acomp, path, rows, stderr};
 
 /// Pages of every class and, at the end, an incomplete one.
 fn page_file(dir: &TempDir) -> std::path::PathBuf {
@@ -25,7 +25,7 @@ fn page_file(dir: &TempDir) -> std::path::PathBuf {
 fn every_byte_comes_back_and_the_row_adds_up() {
     let dir = TempDir::new().unwrap();
     let file = page_file(&dir);
-    for compressor in ["null", "deflate", "lz4", "lz4hc", "zstd-libzstd"] {
+    for compressor in DRIVERS {
         let args = ["swap", "--compressor", compressor, "--threads", "3", "--folio", "32K"];
         let rows = rows(&[&args[..], &["--pages", path(&file), path(&file)]].concat());
         let [row] = &rows[..] else { panic!("{rows:?}") };

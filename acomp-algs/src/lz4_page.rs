@@ -1,0 +1,50 @@
+//! `lz4` for pages: one LZ4 block, by `page-codec`.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use acomp_core::{
+    AlgFlags, AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registration,
+};
+use page_codec::lz4::{DecodeError, Encoder, decode};
+
+static INFO: AlgInfo = AlgInfo::new("lz4", "lz4-page")
+    .with_priority(120)
+    .with_src_bytes_max(SRC_BYTES_MAX)
+    .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
+
+acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Lz4Page)), module_path!()));
+
+#[derive(Debug)]
+struct Lz4Page;
+
+impl Algorithm for Lz4Page {
+    fn info(&self) -> &AlgInfo {
+        &INFO
+    }
+
+    fn open(&self, params: &Params) -> Result<Box<dyn Codec>, OpenError> {
+        params.allow(&[])?;
+        Ok(Box::new(Block { encoder: Encoder::new() }))
+    }
+}
+
+struct Block {
+    encoder: Encoder,
+}
+
+impl Codec for Block {
+    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
+        // Longer sources, the other reason to refuse one, do not come here.
+        self.encoder.encode(src, dst).map_err(|_| Error::DstTooSmall)
+    }
+
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
+        decode(src, dst).map_err(|error| match error {
+            DecodeError::DstTooSmall => Error::DstTooSmall,
+            _ => Error::Corrupt,
+        })
+    }
+}
+
+const SRC_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(page_codec::SRC_BYTES_MAX).unwrap();
