@@ -2,7 +2,6 @@
 //!
 //! Two drivers, because a table of codes in each stream makes streams smaller and takes longer.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use acomp_core::{
@@ -33,7 +32,6 @@ acomp_core::inventory::submit!(Registration::new(
 
 const fn info(driver: &'static str) -> AlgInfo {
     AlgInfo::new("deflate", driver)
-        .with_src_bytes_max(SRC_BYTES_MAX)
         .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS))
 }
 
@@ -61,7 +59,6 @@ struct Raw {
 
 impl Codec for Raw {
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
-        // Longer sources, the other reason to refuse one, do not come here.
         self.encoder.encode(src, dst).map_err(|_| Error::DstTooSmall)
     }
 
@@ -73,5 +70,3 @@ impl Codec for Raw {
         }
     }
 }
-
-const SRC_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(page_codec::SRC_BYTES_MAX).unwrap();

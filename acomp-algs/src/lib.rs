@@ -15,7 +15,7 @@
 //! | `zstd` | `zstd-libzstd` | one Zstandard frame (RFC 8878) | level, window or dictionary |
 //!
 //! Of a name, the first driver is preferred; a parameter that it refuses is passed on to the next.
-//! Drivers for pages compress sources of at most 64 KiB, and decompress streams of any length.
+//! Drivers for pages take sources of any length, and make long ones larger than others do.
 //!
 //! Every stream is the standard one, so foreign tools read it. Every driver refuses bytes behind
 //! the end of a stream, and tells a destination that is too small from a stream that is corrupt.

@@ -1,6 +1,5 @@
 //! `lz4` for pages: one LZ4 block, by `page-codec`.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use acomp_core::{
@@ -10,7 +9,6 @@ use page_codec::lz4::{DecodeError, Encoder, decode};
 
 static INFO: AlgInfo = AlgInfo::new("lz4", "lz4-page")
     .with_priority(120)
-    .with_src_bytes_max(SRC_BYTES_MAX)
     .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
 
 acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Lz4Page)), module_path!()));
@@ -35,7 +33,6 @@ struct Block {
 
 impl Codec for Block {
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
-        // Longer sources, the other reason to refuse one, do not come here.
         self.encoder.encode(src, dst).map_err(|_| Error::DstTooSmall)
     }
 
@@ -46,5 +43,3 @@ impl Codec for Block {
         })
     }
 }
-
-const SRC_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(page_codec::SRC_BYTES_MAX).unwrap();

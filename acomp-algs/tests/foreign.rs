@@ -72,15 +72,6 @@ mod deflate {
         }
     }
 
-    #[test]
-    fn what_is_longer_than_64_kib_is_read_but_not_written_by_drivers_for_pages() {
-        let long = long();
-        let stream = compress_to_vec(&long.data, 6);
-        for name in ["deflate-page", "deflate-page-fixed"] {
-            assert_reads_but_does_not_write(name, &stream, &long);
-        }
-    }
-
     /// miniz has no dictionaries, but a history to begin with is the same.
     #[test]
     fn miniz_reads_streams_with_a_dictionary_as_its_history() {
@@ -192,12 +183,6 @@ mod lz4 {
     #[test]
     fn drivers_read_each_other() {
         assert_read_each_other(&DRIVERS);
-    }
-
-    #[test]
-    fn what_is_longer_than_64_kib_is_read_but_not_written_by_the_driver_for_pages() {
-        let long = long();
-        assert_reads_but_does_not_write("lz4-page", &lz4_flex::block::compress(&long.data), &long);
     }
 
     #[test]
@@ -372,13 +357,9 @@ fn sources() -> Vec<Source> {
     let mut data = vec![0; 65536];
     Content::Structured.fill(5, &mut data);
     sources.push(Source { name: "structured, seed 5, 65536 bytes".into(), data });
-    sources
-}
-
-/// Longer than drivers for pages take.
-fn long() -> Source {
     let data = (0..20).flat_map(|seed| page(Content::Text, seed)).collect();
-    Source { name: "text, 81920 bytes".into(), data }
+    sources.push(Source { name: "text, 81920 bytes".into(), data });
+    sources
 }
 
 fn page(content: Content, seed: u64) -> Vec<u8> {
@@ -429,14 +410,6 @@ fn assert_read_each_other(names: &[&str]) {
             }
         }
     }
-}
-
-#[track_caller]
-fn assert_reads_but_does_not_write(name: &str, stream: &[u8], long: &Source) {
-    let acomp = open(name, Params::new());
-    assert_unpacks(&acomp, stream, long, "another library");
-    let refused = acomp.compress(&long.data, &mut vec![0; long.data.len()]);
-    assert_eq!(refused, Err(Error::Unsupported), "{name}");
 }
 
 /// Sum of the streams of some pages that compress.

@@ -33,6 +33,4 @@ impl<'a, R> Page<'a, R> {
     }
 }
 
-/// The longest source that an encoder takes.
-pub const SRC_BYTES_MAX: usize = 65536;
 const PAGE_BYTES: usize = 4096;

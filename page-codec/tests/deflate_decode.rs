@@ -6,17 +6,17 @@
 mod common;
 mod foreign;
 
-use common::{guarded, sources};
+use common::{LONG_BYTES, guarded, sources};
 use fastrand::Rng;
 use flate2::{Compress, Compression, FlushCompress};
+use page_codec::Page;
 use page_codec::deflate::{DecodeError, DecodeErrorKind, Decoded, Decoder, Effort, Encoder};
-use page_codec::{Page, SRC_BYTES_MAX};
 
 #[test]
 fn foreign_streams_are_read() {
     let mut decoder = Decoder::new();
     let lens = (0..20).chain([258, 259, 300]).chain(4095..=4097);
-    for (src, name) in sources(lens.chain([10000, 65535, SRC_BYTES_MAX])) {
+    for (src, name) in sources(lens.chain([10000, 65535, LONG_BYTES])) {
         for level in 0..=10 {
             let miniz = miniz_oxide::deflate::compress_to_vec(&src, level);
             let streams = [("zlib", zlib_stream(&src, level.min(9))), ("miniz", miniz)];

@@ -25,7 +25,7 @@ impl Histogram {
     pub(super) fn add(&mut self, other: &Self) {
         let sums = self.litlen.iter_mut().chain(&mut self.dist);
         for (sum, count) in sums.zip(other.litlen.iter().chain(&other.dist)) {
-            *sum += count;
+            *sum = sum.saturating_add(*count);
         }
     }
 
@@ -43,9 +43,10 @@ impl Histogram {
 /// use page_codec::deflate::{CodeTables, Encoder};
 ///
 /// let page = [7; 4096];
-/// let tables = CodeTables::of_histogram(&Encoder::fixed().histogram(&page)?);
-/// assert_eq!(tables.litlen_bits()[256], 2);
-/// # Ok::<_, page_codec::deflate::EncodeError>(())
+/// let tables = CodeTables::of_histogram(&Encoder::fixed().histogram(&page));
+/// // The end of the block has a code word, and so has what occurs.
+/// assert!(tables.litlen_bits()[256] > 0 && tables.litlen_bits()[7] > 0);
+/// assert_eq!(tables.litlen_bits()[8], 0);
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct CodeTables {

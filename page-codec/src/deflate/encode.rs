@@ -10,11 +10,11 @@ use super::framing::Framing;
 use super::header::Header;
 use super::parse::{self, Table};
 use super::tokens::{BLOCK_BYTES_MAX, Tokens};
-use crate::{PAGE_BYTES, Page, SRC_BYTES_MAX};
+use crate::{PAGE_BYTES, Page};
 
-/// Compresses sources of up to [`SRC_BYTES_MAX`] bytes, each by itself.
+/// Compresses sources, each by itself.
 ///
-/// Made for memory pages, of 4096 bytes; matches reach that far back. The state is some 40 KiB, to
+/// Made for memory pages, of 4096 bytes; longer sources work, and matches reach 4096 bytes back. The state is some 40 KiB, to
 /// be put into a `Box` and used again: nothing of one source is left when the next one comes, so
 /// that the same source always makes the same stream.
 ///
@@ -88,7 +88,6 @@ impl Encoder {
     /// # Errors
     /// [`EncodeError`]: most often that the stream does not fit, which is found early.
     pub fn encode(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
-        check_length(src)?;
         match self.blocks {
             Blocks::Fixed => self.fixed_block(src, dst),
             Blocks::Dynamic => self.dynamic_blocks(src, BitWriter::new(dst)).map(|bits| bits / 8),
@@ -117,7 +116,6 @@ impl Encoder {
         dst: &mut [u8],
         framing: &Framing<'_>,
     ) -> Result<Encoded, EncodeError> {
-        check_length(src)?;
         let mut bits = BitWriter::new(dst);
         for bit in 0..framing.leading_bits {
             let byte = framing.leading.get(bit / 8).copied().unwrap_or(0);
@@ -137,11 +135,8 @@ impl Encoder {
 
     /// How often each symbol occurs in what this effort makes of `src`, the end of the block
     /// included: what [`CodeTables::of_histogram`] makes a code from.
-    ///
-    /// # Errors
-    /// [`EncodeError::SrcTooLarge`].
-    pub fn histogram(&mut self, src: &[u8]) -> Result<Histogram, EncodeError> {
-        check_length(src)?;
+    #[must_use]
+    pub fn histogram(&mut self, src: &[u8]) -> Histogram {
         let mut sum = Histogram::EMPTY;
         self.table.clear();
         for start in block_starts(src) {
@@ -149,7 +144,7 @@ impl Encoder {
             sum.add(&self.tokens.histogram());
         }
         sum.litlen[END_OF_BLOCK] = 1;
-        Ok(sum)
+        sum
     }
 
     fn new(blocks: Blocks) -> Self {
@@ -307,10 +302,6 @@ fn block_starts(src: &[u8]) -> impl Iterator<Item = usize> + use<> {
     (0..src.len().max(1)).step_by(BLOCK_BYTES_MAX)
 }
 
-fn check_length(src: &[u8]) -> Result<(), EncodeError> {
-    if src.len() > SRC_BYTES_MAX { Err(EncodeError::SrcTooLarge) } else { Ok(()) }
-}
-
 /// What encoding came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the length in two units is all there is")]
@@ -331,8 +322,6 @@ pub enum EncodeError {
     /// given up without a look at the rest. What has room for the page and an eighth more is never
     /// refused.
     Incompressible,
-    /// The source is longer than [`SRC_BYTES_MAX`].
-    SrcTooLarge,
     /// The code given to [`Encoder::with_codes`] has no word for a symbol that occurs.
     SymbolWithoutCode {
         /// Below 286 a literal or length, from there on a distance.
@@ -347,7 +336,6 @@ impl fmt::Display for EncodeError {
         match self {
             Self::DstTooSmall => f.write_str("the stream does not fit the destination"),
             Self::Incompressible => f.write_str("the source does not look compressible"),
-            Self::SrcTooLarge => write!(f, "the source is longer than {SRC_BYTES_MAX} bytes"),
             Self::SymbolWithoutCode { symbol } => write!(f, "the code has no word for {symbol}"),
             Self::NoCodes => {
                 f.write_str("dynamic blocks need their headers and ends: give the codes instead")

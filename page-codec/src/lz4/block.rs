@@ -14,10 +14,16 @@ impl<'a> Block<'a> {
         Self { dst, len: 0 }
     }
 
-    /// The literals of `src` from `start` to a match, and the match.
+    /// The literals of `src` from `start` to `at`, where a match begins, and the match.
     #[inline(always)]
-    pub(super) fn sequence(&mut self, src: &[u8], start: usize, found: &Match) -> Option<()> {
-        let literals = found.at - start;
+    pub(super) fn sequence(
+        &mut self,
+        src: &[u8],
+        start: usize,
+        at: usize,
+        found: &Match,
+    ) -> Option<()> {
+        let literals = at - start;
         let more = found.length - MATCH_BYTES_MIN;
         let token = in_token(literals) << 4 | in_token(more);
         let offset = (found.offset as u16).to_le_bytes();
@@ -31,7 +37,7 @@ impl<'a> Block<'a> {
             to[2 + literals] = offset[1];
             self.len += 3 + literals;
         } else {
-            self.literals(token, &src[start..found.at])?;
+            self.literals(token, &src[start..at])?;
             self.put(&offset)?;
         }
         self.rest_of_length(more)

@@ -5,7 +5,7 @@ use core::fmt;
 use super::block::Block;
 use super::format::LAST_MATCH_BYTES;
 use super::matches::Matches;
-use crate::{Page, SRC_BYTES_MAX};
+use crate::Page;
 
 /// Compresses to LZ4 blocks.
 ///
@@ -47,7 +47,7 @@ impl Encoder {
     /// ```
     #[must_use]
     pub fn acceleration(self, n: u32) -> Self {
-        Self { acceleration: n.clamp(1, SRC_BYTES_MAX as u32), ..self }
+        Self { acceleration: n.clamp(1, SEGMENT_BYTES as u32), ..self }
     }
 
     /// Compresses `src` to one block at the start of `dst` and tells its length.
@@ -56,11 +56,8 @@ impl Encoder {
     /// overwritten.
     ///
     /// # Errors
-    /// The block does not fit `dst`, or `src` is longer than [`SRC_BYTES_MAX`].
+    /// The block does not fit `dst`.
     pub fn encode(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
-        if src.len() > SRC_BYTES_MAX {
-            return Err(EncodeError::SrcTooLarge);
-        }
         self.fill(src, Block::new(dst)).ok_or(EncodeError::DstTooSmall)
     }
 
@@ -83,14 +80,20 @@ impl Encoder {
 
     fn fill(&mut self, src: &[u8], mut block: Block<'_>) -> Option<usize> {
         let mut done = 0;
-        if src.len() > LAST_MATCH_BYTES {
+        for (i, segment) in src.chunks(SEGMENT_BYTES).enumerate() {
+            if segment.len() <= LAST_MATCH_BYTES {
+                break;
+            }
+            let start = i * SEGMENT_BYTES;
             self.matches.forget();
             // No match starts at position 0.
-            while let Some(found) = self.matches.find(src, done.max(1), self.acceleration) {
-                block.sequence(src, done, &found)?;
-                done = found.at + found.length;
+            let mut from = 1;
+            while let Some(found) = self.matches.find(segment, from, self.acceleration) {
+                block.sequence(src, done, start + found.at, &found)?;
+                from = found.at + found.length;
+                done = start + from;
                 // One more position in a match makes up for those that are not looked at.
-                self.matches.insert(src, done - 2);
+                self.matches.insert(segment, from - 2);
             }
         }
         block.last_sequence(&src[done..])
@@ -109,17 +112,17 @@ impl Default for Encoder {
 pub enum EncodeError {
     /// The block does not fit the destination.
     DstTooSmall,
-    /// The source is longer than [`SRC_BYTES_MAX`].
-    SrcTooLarge,
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DstTooSmall => "the block does not fit the destination",
-            Self::SrcTooLarge => "the source is too long",
         })
     }
 }
 
 impl core::error::Error for EncodeError {}
+
+/// What positions of 16 bits reach; matches stay within.
+const SEGMENT_BYTES: usize = 65536;

@@ -54,5 +54,8 @@ fn record(src: &mut Vec<u8>, rng: &mut Rng) {
     src.extend([rng.u8(..10), 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
 }
 
+/// More than positions of 16 bits reach, twice.
+pub(crate) const LONG_BYTES: usize = 150_000;
+
 const KINDS: [&str; 6] = ["zero", "text", "random", "repeating", "skewed", "structured"];
 const TEXT: &str = "page of memory the compressed and swapped out, a block. literals match\n";
