@@ -156,10 +156,10 @@ fn batches_are_as_one_by_one() {
             assert_eq!(Encoder::new().encode(src, &mut vec![0; dst.len()]).unwrap_or(0), *len);
         }
 
-        let mut datas = vec![[0; 4096]; count];
+        let mut outs = vec![[0; 4096]; count];
         let blocks = dsts.iter().zip(&lens).map(|(dst, len)| &dst[..*len]);
         let mut pages: Vec<_> =
-            blocks.clone().zip(&mut datas).map(|(src, dst)| Page::new(src, dst)).collect();
+            blocks.clone().zip(&mut outs).map(|(src, dst)| Page::new(src, dst)).collect();
         decode_batch(&mut pages);
         for (page, (block, src)) in pages.iter().zip(blocks.zip(&srcs)) {
             assert_eq!(page.result, Some(decode(block, &mut [0; 4096])));

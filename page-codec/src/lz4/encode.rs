@@ -79,12 +79,37 @@ impl Encoder {
     }
 
     fn fill(&mut self, src: &[u8], mut block: Block<'_>) -> Option<usize> {
+        let done = if src.len() <= SEGMENT_BYTES {
+            self.fill_segment(src, 0, 0, &mut block)?
+        } else {
+            self.fill_segments(src, &mut block)?
+        };
+        block.last_sequence(&src[done..])
+    }
+
+    /// Apart, so that a page need not tell the whole source from a segment.
+    #[inline(never)]
+    fn fill_segments(&mut self, src: &[u8], block: &mut Block<'_>) -> Option<usize> {
         let mut done = 0;
-        for (i, segment) in src.chunks(SEGMENT_BYTES).enumerate() {
-            if segment.len() <= LAST_MATCH_BYTES {
-                break;
-            }
-            let start = i * SEGMENT_BYTES;
+        for start in (0..src.len()).step_by(SEGMENT_BYTES) {
+            let end = src.len().min(start + SEGMENT_BYTES);
+            done = self.fill_segment(&src[..end], start, done, block)?;
+        }
+        Some(done)
+    }
+
+    /// Writes the sequences of `src[start..]`, where all before `done` is written; returns what is
+    /// written then.
+    #[inline(always)]
+    fn fill_segment(
+        &mut self,
+        src: &[u8],
+        start: usize,
+        mut done: usize,
+        block: &mut Block<'_>,
+    ) -> Option<usize> {
+        let segment = &src[start..];
+        if segment.len() > LAST_MATCH_BYTES {
             self.matches.forget();
             // No match starts at position 0.
             let mut from = 1;
@@ -96,7 +121,7 @@ impl Encoder {
                 self.matches.insert(segment, from - 2);
             }
         }
-        block.last_sequence(&src[done..])
+        Some(done)
     }
 }
 

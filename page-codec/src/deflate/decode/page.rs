@@ -99,8 +99,8 @@ impl Buffers {
         let Cursor { mut bits, mut count, mut next, mut at } = start;
         let (input, output) = (&self.input, &mut self.output);
         'symbols: while at <= PAGE_BYTES && next <= LAST_LOAD {
-            bits |= load(input, next).wrapping_shl(count);
-            next += 7 - (count >> 3 & 7) as usize;
+            bits |= load(input, next) << (count & 63);
+            next += ((63 - count) >> 3) as usize;
             count |= 56;
             // Three literals and a match whose distance stays within a page have 55 bits at most.
             let mut symbol = SYMBOLS[bits as usize % SYMBOLS.len()];
