@@ -6,7 +6,8 @@ use std::ffi::c_int;
 
 use anyhow::{Result, ensure};
 
-use crate::{Peer, load, symbol};
+use crate::Peer;
+use crate::library::{load, symbol};
 
 /// Which of igzip's compressors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

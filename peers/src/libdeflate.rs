@@ -6,7 +6,8 @@ use std::ffi::{c_int, c_void};
 
 use anyhow::{Result, ensure};
 
-use crate::{Peer, load, symbol};
+use crate::Peer;
+use crate::library::{load, symbol};
 
 /// libdeflate with a compressor and a decompressor of its own.
 #[derive(Debug)]
@@ -44,7 +45,10 @@ impl Libdeflate {
         };
         // SAFETY: neither has preconditions. Both are kept as long as the process lives.
         let (compressor, decompressor) = unsafe { (new_compressor(level), new_decompressor()) };
-        ensure!(!compressor.is_null() && !decompressor.is_null(), "libdeflate has no level {level}");
+        ensure!(
+            !compressor.is_null() && !decompressor.is_null(),
+            "libdeflate has no level {level}"
+        );
         Ok(Self { compressor, decompressor, compress, decompress })
     }
 }
@@ -53,13 +57,7 @@ impl Peer for Libdeflate {
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Option<usize> {
         // SAFETY: the compressor is valid, and each address comes with its length.
         let len = unsafe {
-            (self.compress)(
-                self.compressor,
-                src.as_ptr(),
-                src.len(),
-                dst.as_mut_ptr(),
-                dst.len(),
-            )
+            (self.compress)(self.compressor, src.as_ptr(), src.len(), dst.as_mut_ptr(), dst.len())
         };
         (len > 0).then_some(len)
     }

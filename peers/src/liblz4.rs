@@ -6,15 +6,15 @@ use std::ffi::c_int;
 
 use anyhow::Result;
 
-use crate::{Peer, load, symbol};
+use crate::Peer;
+use crate::library::{load, symbol};
 
 /// liblz4's block functions with reused state.
 #[derive(Debug)]
 pub struct Liblz4 {
     acceleration: c_int,
     state: Vec<u64>,
-    compress:
-        unsafe extern "C" fn(*mut u64, *const u8, *mut u8, c_int, c_int, c_int) -> c_int,
+    compress: unsafe extern "C" fn(*mut u64, *const u8, *mut u8, c_int, c_int, c_int) -> c_int,
     decompress: unsafe extern "C" fn(*const u8, *mut u8, c_int, c_int) -> c_int,
 }
 

@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 
 use anyhow::Result;
 
-use crate::{load, symbol};
+use crate::library::{load, symbol};
 
 /// zlib's inflate.
 #[derive(Debug)]

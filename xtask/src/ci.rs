@@ -9,6 +9,7 @@ use cargo_metadata::Metadata;
 use cargo_metadata::camino::Utf8Path;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::fuzz;
 use crate::loom;
 use crate::tidy;
 use crate::tools::{CARGO_DENY, CARGO_HACK, TYPOS};
@@ -39,6 +40,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
         Ok(doc.env("RUSTDOCFLAGS", "-Dwarnings").run()?)
     })?;
     steps.run("pure Rust", || pure_rust(sh))?;
+    steps.run("fuzz properties", || fuzz::test(workspace))?;
     steps.run("loom", || loom::run(workspace, if full { 3 } else { 2 }))?;
     if test {
         steps.run("test", || Ok(cmd!(sh, "cargo test --workspace").run()?))?;
@@ -46,6 +48,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
     if full {
         steps.run("minimal versions", || minimal_versions(sh, target_dir))?;
         steps.run("fat LTO", || fat_lto(sh, target_dir))?;
+        steps.run("fuzz", || fuzz::run(workspace, fuzz::SECONDS, None))?;
         steps.run("bench overhead", || bench(sh, "overhead", OVERHEAD_BARS))?;
         steps.run("bench async", || bench(sh, "async", ASYNC_BARS))?;
         steps.run("bench zswap", || bench(sh, "zswap", ZSWAP_BARS))?;

@@ -1,15 +1,18 @@
 //! The project's own commands, run as `cargo xtask VERB`; one file per verb.
 
+mod bench;
 mod ci;
+mod fuzz;
 mod loom;
 mod tidy;
 mod tools;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use cargo_metadata::MetadataCommand;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// The project's own commands.
 #[derive(Parser)]
@@ -17,7 +20,8 @@ use clap::Parser;
 enum Verb {
     /// Runs every gate of a push; installs the tools it needs below the target directory.
     Ci {
-        /// Adds the slow gates: minimal versions, fat LTO, the benchmarks' bars.
+        /// Adds the slow gates: minimal versions, fat LTO, fuzzing, the benchmarks'
+        /// bars.
         #[arg(long)]
         full: bool,
         /// Leaves out `cargo test --workspace`, for a caller that has just run it.
@@ -31,6 +35,27 @@ enum Verb {
         /// Times that a thread may be interrupted where it does not block.
         #[arg(long, default_value_t = 3)]
         preemptions: u8,
+    },
+    /// Fuzzes page-codec beside other implementations; takes a C++ compiler.
+    Fuzz {
+        /// The target; every one if there is none.
+        target: Option<String>,
+        /// How long to fuzz each target.
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u32,
+    },
+    /// Runs a benchmark that is a program of its own.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Measures page-codec beside the C libraries that are installed.
+    Peers {
+        /// What the program gets, as in `--pages FILE...`; `-- --help` tells.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
 }
 
@@ -51,5 +76,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Ci { full, no_test } => ci::run(&workspace, *full, !no_test),
         Verb::Tidy => tidy::run(&workspace),
         Verb::Loom { preemptions } => loom::run(&workspace, *preemptions),
+        Verb::Fuzz { target, seconds } => fuzz::run(&workspace, *seconds, target.as_deref()),
+        Verb::Bench(Bench::Peers { args }) => bench::peers(args),
     }
 }

@@ -53,6 +53,8 @@ impl Tool {
 
 pub(crate) const CARGO_DENY: Tool =
     Tool { name: "cargo-deny", version: "0.20.2", source: Source::CratesIo };
+pub(crate) const CARGO_FUZZ: Tool =
+    Tool { name: "cargo-fuzz", version: "0.13.1", source: Source::CratesIo };
 pub(crate) const CARGO_HACK: Tool =
     Tool { name: "cargo-hack", version: "0.6.46", source: Source::CratesIo };
 pub(crate) const TYPOS: Tool = Tool { name: "typos", version: "1.52.0", source: Source::PyPi };
