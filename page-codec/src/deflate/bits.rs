@@ -41,7 +41,8 @@ impl<'a> BitWriter<'a> {
         self.pending += count;
     }
 
-    /// Writes whole bytes; `false`, and nothing was written, if the end of the destination is close.
+    /// Writes whole bytes; `false`, and nothing was written, if the end of the destination is
+    /// close.
     #[inline(always)]
     pub(super) fn flush(&mut self) -> bool {
         if !self.rest.write_word(self.bits, (self.pending >> 3) as usize) {

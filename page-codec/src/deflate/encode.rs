@@ -14,9 +14,9 @@ use crate::{PAGE_BYTES, Page};
 
 /// Compresses sources, each by itself.
 ///
-/// Made for memory pages, of 4096 bytes; longer sources work, and matches reach 4096 bytes back. The state is some 40 KiB, to
-/// be put into a `Box` and used again: nothing of one source is left when the next one comes, so
-/// that the same source always makes the same stream.
+/// Made for memory pages, of 4096 bytes; longer sources work, and matches reach 4096 bytes back.
+/// The state is some 40 KiB, to be put into a `Box` and used again: nothing of one source is left
+/// when the next one comes, so that the same source always makes the same stream.
 ///
 /// ```
 /// use page_codec::deflate::{Decoder, Encoder};
@@ -82,8 +82,8 @@ impl Encoder {
         self
     }
 
-    /// Compresses `src` into `dst`, of which it writes no more than the returned length, and 7 bytes
-    /// behind it if there are as many.
+    /// Compresses `src` into `dst`, of which it writes no more than the returned length, and 7
+    /// bytes behind it if there are as many.
     ///
     /// # Errors
     /// [`EncodeError`]: most often that the stream does not fit, which is found early.
@@ -318,9 +318,9 @@ pub struct Encoded {
 pub enum EncodeError {
     /// The stream does not fit the destination.
     DstTooSmall,
-    /// The first 512 bytes of a page did not shrink, and the destination is no longer than the page:
-    /// given up without a look at the rest. What has room for the page and an eighth more is never
-    /// refused.
+    /// The first 512 bytes of a page did not shrink, and the destination is no longer than the
+    /// page: given up without a look at the rest. What has room for the page and an eighth more is
+    /// never refused.
     Incompressible,
     /// The code given to [`Encoder::with_codes`] has no word for a symbol that occurs.
     SymbolWithoutCode {

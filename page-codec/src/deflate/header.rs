@@ -23,7 +23,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn new(codes: &CodeTables) -> Self {
-        let litlen_count = used(&codes.litlen.lengths, LITLEN_COUNT_MIN);
+        let litlen_count = used(&codes.litlen.lengths, LITLEN_SYMBOLS_MIN);
         let dist_count = used(&codes.dist.lengths, 1);
         let mut lengths = [0; LITLEN_SYMBOLS + DIST_SYMBOLS];
         lengths[..litlen_count].copy_from_slice(&codes.litlen.lengths[..litlen_count]);
@@ -42,7 +42,7 @@ impl Header {
         huffman::lengths(&frequencies, PRECODE_BITS_MAX, &mut precode_lengths);
         let is_used = |symbol: &u8| precode_lengths[usize::from(*symbol)] > 0;
         let last = PRECODE_ORDER.iter().rposition(is_used).unwrap_or(0);
-        let precode_count = (last + 1).max(PRECODE_COUNT_MIN);
+        let precode_count = (last + 1).max(PRECODE_SYMBOLS_MIN);
         let symbols = frequencies.iter().zip(&precode_lengths).zip(&PRECODE_EXTRA_BITS);
         let items_bits: u32 =
             symbols.map(|((f, bits), extra)| f * (u32::from(*bits) + u32::from(*extra))).sum();
@@ -52,9 +52,9 @@ impl Header {
 
     #[inline(always)]
     pub(super) fn write(&self, is_final: bool, bits: &mut BitWriter<'_>) -> Result<(), Full> {
-        let counts = (self.litlen_count - LITLEN_COUNT_MIN) as u64
+        let counts = (self.litlen_count - LITLEN_SYMBOLS_MIN) as u64
             | (self.dist_count as u64 - 1) << 5
-            | ((self.precode_count - PRECODE_COUNT_MIN) as u64) << 10;
+            | ((self.precode_count - PRECODE_SYMBOLS_MIN) as u64) << 10;
         bits.put(u64::from(is_final) | u64::from(DYNAMIC) << 1 | counts << 3, 17);
         bits.flush_all()?;
         for symbol in &PRECODE_ORDER[..self.precode_count] {
@@ -110,8 +110,8 @@ fn run_lengths(lengths: &[u8], mut item: impl FnMut(u8, u8)) {
     }
 }
 
-const LITLEN_COUNT_MIN: usize = 257;
-const PRECODE_COUNT_MIN: usize = 4;
+const LITLEN_SYMBOLS_MIN: usize = 257;
+const PRECODE_SYMBOLS_MIN: usize = 4;
 const PRECODE_EXTRA_BITS: [u8; PRECODE_SYMBOLS] =
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
 const ITEM_EXTRA_SHIFT: u32 = 5;

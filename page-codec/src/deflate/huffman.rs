@@ -64,7 +64,7 @@ fn sort(frequencies: &[u32], sorted: &mut [u32; SYMBOLS_MAX]) -> usize {
 
 /// How many leaves of the Huffman tree lie at each depth, where `sorted` has their weights in
 /// ascending order, above the symbols, and two entries of [`NONE`] behind them.
-fn depths(sorted: &[u32; SYMBOLS_MAX], leaves: usize) -> [u32; DEPTH_MAX + 1] {
+fn depths(sorted: &[u32; SYMBOLS_MAX], leaves: usize) -> [u32; DEPTH_BITS_MAX + 1] {
     let nodes = (leaves - 1) % SYMBOLS_MAX;
     let mut weights = [NONE; SYMBOLS_MAX];
     let mut parents = [0_u16; SYMBOLS_MAX];
@@ -83,7 +83,7 @@ fn depths(sorted: &[u32; SYMBOLS_MAX], leaves: usize) -> [u32; DEPTH_MAX + 1] {
         leaf += 2 - taken;
     }
     // The parents ascend, so that the inner nodes of each depth lie side by side, the root last.
-    let mut counts = [0; DEPTH_MAX + 1];
+    let mut counts = [0; DEPTH_BITS_MAX + 1];
     let (mut start, mut inners) = (nodes - 1, 1);
     for count in &mut counts[1..] {
         let mut end = start;
@@ -98,7 +98,7 @@ fn depths(sorted: &[u32; SYMBOLS_MAX], leaves: usize) -> [u32; DEPTH_MAX + 1] {
 }
 
 /// Moves leaves up until none lies deeper than `bits_max`, and the code is complete again.
-fn limit(counts: &mut [u32; DEPTH_MAX + 1], bits_max: u32) {
+fn limit(counts: &mut [u32; DEPTH_BITS_MAX + 1], bits_max: u32) {
     let max = bits_max as usize;
     let deep: u32 = counts[max + 1..].iter().sum();
     if deep == 0 {
@@ -171,4 +171,4 @@ const BUCKETS: usize = 64;
 const NONE: u32 = 1 << 22;
 /// The weights of a tree this deep grow like the Fibonacci numbers and sum up to more than 286
 /// frequencies of 12 bits can.
-const DEPTH_MAX: usize = 31;
+const DEPTH_BITS_MAX: usize = 31;

@@ -61,9 +61,9 @@ impl Table {
     }
 }
 
-/// Cuts `src[start..]` into literals and matches; the table knows what lies before. `PAGE` says that
-/// `src` is a page and `start` 0. Matches shorter than `LAZY` are taken only if the next byte does
-/// not start a longer one. `None`: the sink has given up.
+/// Cuts `src[start..]` into literals and matches; the table knows what lies before. `PAGE` says
+/// that `src` is a page and `start` 0. Matches shorter than `LAZY` are taken only if the next byte
+/// does not start a longer one. `None`: the sink has given up.
 #[inline(always)]
 pub(super) fn parse<const PAGE: bool, const LAZY: usize, S: Sink>(
     table: &mut Table,

@@ -39,9 +39,9 @@ impl<'a> Rest<'a> {
         if self.at as usize > self.last {
             return false;
         }
-        // SAFETY: `at` is not behind `last`, thus at least eight bytes before `end` (if `last` is 0,
-        // no address that is not null passes), and the rest of the slice is ours to write. What is
-        // added is less than eight, so that `at` stays within the slice.
+        // SAFETY: `at` is not behind `last`, thus at least eight bytes before `end` (if `last` is
+        // 0, no address that is not null passes), and the rest of the slice is ours to write. What
+        // is added is less than eight, so that `at` stays within the slice.
         unsafe {
             self.at.cast::<[u8; 8]>().write(word.to_le_bytes());
             self.at = self.at.add(bytes & 7);

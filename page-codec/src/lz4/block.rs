@@ -1,6 +1,6 @@
 //! How a block is written.
 
-use super::format::{LENGTH_IN_TOKEN_MAX, MATCH_BYTES_MIN};
+use super::format::{LENGTH_IN_TOKEN_BYTES_MAX, MATCH_BYTES_MIN};
 use super::matches::Match;
 
 /// A block that is written front to back. `None` from a method: it does not fit.
@@ -27,7 +27,7 @@ impl<'a> Block<'a> {
         let more = found.length - MATCH_BYTES_MIN;
         let token = in_token(literals) << 4 | in_token(more);
         let offset = (found.offset as u16).to_le_bytes();
-        if literals < LENGTH_IN_TOKEN_MAX
+        if literals < LENGTH_IN_TOKEN_BYTES_MAX
             && let Some(from) = src.get(start..)?.first_chunk::<16>()
             && let Some(to) = self.dst.get_mut(self.len..)?.first_chunk_mut::<20>()
         {
@@ -59,7 +59,7 @@ impl<'a> Block<'a> {
     /// What the token does not hold of a length.
     #[inline(always)]
     fn rest_of_length(&mut self, length: usize) -> Option<()> {
-        match length.checked_sub(LENGTH_IN_TOKEN_MAX) {
+        match length.checked_sub(LENGTH_IN_TOKEN_BYTES_MAX) {
             None => Some(()),
             Some(rest) => self.length_bytes(rest),
         }
@@ -84,5 +84,5 @@ impl<'a> Block<'a> {
 }
 
 fn in_token(length: usize) -> u8 {
-    length.min(LENGTH_IN_TOKEN_MAX) as u8
+    length.min(LENGTH_IN_TOKEN_BYTES_MAX) as u8
 }

@@ -9,7 +9,7 @@
 
 use core::fmt;
 
-use super::format::{LENGTH_IN_TOKEN_MAX, MATCH_BYTES_MIN};
+use super::format::{LENGTH_IN_TOKEN_BYTES_MAX, MATCH_BYTES_MIN};
 use super::raw;
 use crate::Page;
 
@@ -133,7 +133,7 @@ impl Decoder<'_> {
 
     fn whole_length(&mut self, in_token: usize) -> Result<usize, DecodeError> {
         let mut length = in_token;
-        if in_token == LENGTH_IN_TOKEN_MAX {
+        if in_token == LENGTH_IN_TOKEN_BYTES_MAX {
             loop {
                 let [byte] = self.take()?;
                 length = length.saturating_add(usize::from(byte));

@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use super::format::{LENGTH_IN_TOKEN_MAX, MATCH_BYTES_MIN};
+use super::format::{LENGTH_IN_TOKEN_BYTES_MAX, MATCH_BYTES_MIN};
 use super::pattern::Pattern;
 
 /// Decodes sequences until one needs care; tells how much was read and how much was written.
@@ -38,7 +38,7 @@ pub(super) fn decode_far(src: &[u8], dst: &mut [u8]) -> (usize, usize) {
             let mut read = next.add(1);
             let mut to = written;
             let literals = token >> 4;
-            if literals < LENGTH_IN_TOKEN_MAX {
+            if literals < LENGTH_IN_TOKEN_BYTES_MAX {
                 copy::<16>(read, to);
                 read = read.add(literals);
                 to = to.add(literals);
@@ -57,12 +57,12 @@ pub(super) fn decode_far(src: &[u8], dst: &mut [u8]) -> (usize, usize) {
             if offset.wrapping_sub(1) >= to.offset_from_unsigned(dst_start) {
                 break;
             }
-            let in_token = token & LENGTH_IN_TOKEN_MAX;
+            let in_token = token & LENGTH_IN_TOKEN_BYTES_MAX;
             let mut length = in_token + MATCH_BYTES_MIN;
             if length <= SHORT_MATCH_BYTES_MAX {
                 copy_short_match(offset, to, length);
             } else {
-                if in_token == LENGTH_IN_TOKEN_MAX {
+                if in_token == LENGTH_IN_TOKEN_BYTES_MAX {
                     let Some(whole) = whole_length(length, read, src_slack) else { break };
                     (length, read) = whole;
                 }
@@ -104,7 +104,7 @@ unsafe fn whole_length(
         if byte != 255 {
             return Some((length, read));
         }
-        if read > slack || length > LENGTH_MAX {
+        if read > slack || length > LENGTH_BYTES_MAX {
             return None;
         }
     }
@@ -195,4 +195,4 @@ const SLACK_BYTES: usize = 32;
 /// Two copies of 8 bytes.
 const SHORT_MATCH_BYTES_MAX: usize = 16;
 /// Beyond this, a sum might overflow.
-const LENGTH_MAX: usize = usize::MAX / 2;
+const LENGTH_BYTES_MAX: usize = usize::MAX / 2;

@@ -1,7 +1,7 @@
 //! The decoder.
 //!
-//! Pages go the fast way of [`page`]; whatever is longer, or unusual, or wrong goes symbol by symbol
-//! and is checked at each.
+//! Pages go the fast way of [`page`]; whatever is longer, or unusual, or wrong goes symbol by
+//! symbol and is checked at each.
 
 mod header;
 mod page;
@@ -120,7 +120,7 @@ impl Decoder {
     /// The fast way, where there is nothing unusual.
     #[inline(always)]
     fn page(&mut self, src: &[u8], dst: &mut [u8]) -> Option<Decoded> {
-        if self.window_bytes < page::DISTANCE_MAX {
+        if self.window_bytes < page::DISTANCE_BYTES_MAX {
             return None;
         }
         let mut reader = BitReader::new(src, 0);
@@ -221,8 +221,8 @@ pub struct Decoded {
 pub struct DecodeError {
     /// What is wrong.
     pub kind: DecodeErrorKind,
-    /// How many bits of `src` lie before the place: the start of the symbol, of the block's type, or
-    /// wherever in a header the fault shows.
+    /// How many bits of `src` lie before the place: the start of the symbol, of the block's type,
+    /// or wherever in a header the fault shows.
     pub position_bits: usize,
 }
 

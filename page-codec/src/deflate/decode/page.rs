@@ -1,8 +1,8 @@
 //! The fast way for pages: one final block of up to 4096 bytes, between buffers of constant size.
 //!
 //! The constants let the compiler see that nothing is out of bounds, and the room behind the data
-//! lets matches be copied in words. Whatever is unusual or wrong ends the attempt: [`super::symbol`]
-//! then does the page over, and says what is wrong with it.
+//! lets matches be copied in words. Whatever is unusual or wrong ends the attempt:
+//! [`super::symbol`] then does the page over, and says what is wrong with it.
 //!
 //! Time goes into branches that nobody can predict and into the chain from each symbol to the next,
 //! which is shortest where lengths of words are known without a look at a table: see
@@ -234,8 +234,8 @@ fn copy_word(output: &mut [u8; OUTPUT_BYTES], from: usize, to: usize) {
     output[to..to + 8].copy_from_slice(&word);
 }
 
-/// A match that overlaps itself within a word: writes a word of its pattern again and again, as many
-/// whole patterns further as a word holds.
+/// A match that overlaps itself within a word: writes a word of its pattern again and again, as
+/// many whole patterns further as a word holds.
 #[inline(always)]
 fn copy_pattern(output: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) {
     let from = at - distance;
@@ -305,7 +305,7 @@ const DIST_BITS: &[u8; 32] = &{
 };
 
 /// Distances up to here are never refused.
-pub(super) const DISTANCE_MAX: usize = PAGE_BYTES;
+pub(super) const DISTANCE_BYTES_MAX: usize = PAGE_BYTES;
 /// A page of nine-bit literals, and what may be read behind it.
 const INPUT_BYTES: usize = PAGE_BYTES * 9 / 8 + PADDING_BYTES;
 const PADDING_BYTES: usize = 32;
