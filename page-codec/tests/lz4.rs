@@ -5,6 +5,7 @@
 mod common;
 
 use common::{LONG_BYTES, guarded, sources};
+use fastrand::Rng;
 use lz4_flex::block as foreign;
 use page_codec::Page;
 use page_codec::lz4::{DecodeError, EncodeError, Encoder, decode, decode_batch};
@@ -91,6 +92,25 @@ fn data_is_made_if_and_only_if_it_fits() {
             } else {
                 assert_eq!(result, Ok(src.len()), "{name} into {len}");
                 assert_eq!(dst[..src.len()], src, "{name} into {len}");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes seconds in a release build: cargo xtask ci --full runs it"]
+fn many_flips_make_no_harm() {
+    for (src, name) in sources([4096]) {
+        let block = encoded(&mut Encoder::new(), &src);
+        let mut rng = Rng::with_seed(1);
+        for flip in 0..100_000 {
+            let mut block = block.clone();
+            let at = rng.usize(..block.len());
+            block[at] ^= 1 << rng.u8(..8);
+            let (here, dst) = guarded(src.len(), |dst| decode(&block, dst));
+            let there = foreign::decompress(&block, src.len());
+            if let (Ok(len), Ok(there)) = (here, there) {
+                assert!(dst[..len] == there, "{name}, flip {flip}");
             }
         }
     }
