@@ -5,14 +5,18 @@
 //! and wants them gone in microseconds. That shape allows small tables, 16-bit positions, a history
 //! that is the page itself, and several pages in flight to hide latencies.
 //!
-//! The codecs allocate nothing, need no `std`, never write beyond `dst`, and never panic, whatever
-//! they are given. What they write is standard: raw deflate (RFC 1951) with distances of at most
-//! 4096 bytes, and LZ4 blocks.
+//! The codecs allocate nothing, never write beyond `dst`, and never panic, whatever they are given.
+//! What they write is standard: raw deflate (RFC 1951) with distances of at most 4096 bytes, and
+//! LZ4 blocks. They need no `std`; with it (a default feature), they find out what the CPU can do.
 
 #![no_std]
 
+#[cfg(feature = "std")]
+extern crate std;
+
 pub mod deflate;
 pub mod lz4;
+mod pattern;
 
 /// One page of a batch: what to read, where to write, and what came of it.
 #[derive(Debug)]

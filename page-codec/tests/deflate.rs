@@ -114,6 +114,22 @@ fn more_effort_makes_smaller_text() {
 }
 
 #[test]
+fn only_pages_that_are_noise_throughout_are_given_up() {
+    let mut page = [0; 4096];
+    Rng::with_seed(1).fill(&mut page);
+    for (mut encoder, kind) in encoders() {
+        let result = encoder.encode(&page, &mut [0; 4096]);
+        assert_eq!(result, Err(EncodeError::Incompressible), "{kind}");
+        for noise in [600, 1500, 2500] {
+            let mut page = page;
+            page[noise..].fill(0);
+            let result = encoder.encode(&page, &mut [0; 4096]);
+            assert!(result.is_ok_and(|len| len < noise + noise / 8), "{kind}: {noise}: {result:?}");
+        }
+    }
+}
+
+#[test]
 fn dynamic_encoders_write_the_smaller_block() {
     for (src, name) in sources((0..=300).chain([4096])) {
         let [fixed, dynamic] =

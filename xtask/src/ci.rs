@@ -83,7 +83,8 @@ fn features(sh: &Shell, hack: &Utf8Path, workspace: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// The codecs said to be pure Rust work alone, and building them takes no C compiler.
+/// The codecs said to be pure Rust work alone, and building them takes no C compiler. Those for
+/// pages work without asking what the CPU can do.
 fn pure_rust(sh: &Shell) -> Result<()> {
     let pure = ["--no-default-features", "--features", "lz4,deflate"];
     let tree =
@@ -92,6 +93,7 @@ fn pure_rust(sh: &Shell) -> Result<()> {
     ensure!(c_compilers.is_none(), "`cargo tree -p acomp {}` names the crate cc", pure.join(" "));
     cmd!(sh, "cargo test -p acomp {pure...}").run()?;
     cmd!(sh, "cargo test -p acomp-algs {pure...}").run()?;
+    cmd!(sh, "cargo test -p page-codec --no-default-features").run()?;
     Ok(())
 }
 

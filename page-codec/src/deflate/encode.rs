@@ -318,9 +318,9 @@ pub struct Encoded {
 pub enum EncodeError {
     /// The stream does not fit the destination.
     DstTooSmall,
-    /// The first 512 bytes of a page did not shrink, and the destination is no longer than the
-    /// page: given up without a look at the rest. What has room for the page and an eighth more is
-    /// never refused.
+    /// The first 512 bytes of a page did not shrink, a sample of the others looks no better, and
+    /// the destination is no longer than the page: given up. What has room for the page and an
+    /// eighth more is never refused.
     Incompressible,
     /// The code given to [`Encoder::with_codes`] has no word for a symbol that occurs.
     SymbolWithoutCode {

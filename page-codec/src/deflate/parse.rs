@@ -20,7 +20,7 @@ pub(super) trait Sink {
     /// [`flush_at_end`](Self::flush_at_end) has to come after each.
     fn flush(&mut self) -> bool;
     fn flush_at_end(&mut self) -> Result<(), Self::Stop>;
-    /// Asked once, after the first `bytes` of a block: is the rest not worth it?
+    /// Asked once, after the first `bytes` of a block: is the rest not worth it, if it is the same?
     fn is_hopeless(&self, bytes: usize) -> bool;
 }
 
@@ -143,11 +143,23 @@ fn search<const PAGE: bool, const LAZY: usize, const CAREFUL: bool, S: Sink>(
         if position < checkpoint {
             return Ok(Reached::End(position));
         }
-        if sink.is_hopeless(position - start) {
+        if sink.is_hopeless(position - start) && looks_random(&src[position..]) {
             return Ok(Reached::GaveUp);
         }
         checkpoint = usize::MAX;
     }
+}
+
+/// Does a sample of 256 bytes, a few from everywhere, have as many values as chance would have it?
+/// A page may start with noise and be empty behind it.
+#[inline(never)]
+fn looks_random(rest: &[u8]) -> bool {
+    let mut occurs = [false; 256];
+    for stretch in rest.chunks((rest.len() / 16).max(16)) {
+        stretch.iter().take(16).for_each(|byte| occurs[usize::from(*byte)] = true);
+    }
+    let values = occurs.iter().filter(|occurs| **occurs).count();
+    values >= RANDOM_SYMBOLS
 }
 
 /// Takes a match at `position`, or the literal. Was it a match?
@@ -309,6 +321,8 @@ const POSITION_BITS: u32 = 12;
 const HISTORY_BYTES: usize = 1 << POSITION_BITS;
 /// Where a sink may give up.
 const CHECKPOINT_BYTES: usize = 512;
+/// 256 random bytes have 162 values, with a deviation of 5.5; if a quarter of them is zero, 136.
+const RANDOM_SYMBOLS: usize = 145;
 const WINDOW_BYTES: usize = 16 + LITERALS_BETWEEN_FLUSHES;
 /// Its position lies behind every candidate.
 const EMPTY: u32 = u32::MAX;

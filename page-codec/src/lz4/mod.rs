@@ -11,7 +11,6 @@ mod decode;
 mod encode;
 mod format;
 mod matches;
-mod pattern;
 mod raw;
 
 pub use decode::{DecodeError, decode, decode_batch};

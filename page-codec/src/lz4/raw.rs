@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::format::{LENGTH_IN_TOKEN_BYTES_MAX, MATCH_BYTES_MIN};
-use super::pattern::Pattern;
+use crate::pattern::Pattern;
 
 /// Decodes sequences until one needs care; tells how much was read and how much was written.
 ///

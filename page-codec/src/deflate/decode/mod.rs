@@ -3,6 +3,7 @@
 //! Pages go the fast way of [`page`]; whatever is longer, or unusual, or wrong goes symbol by
 //! symbol and is checked at each.
 
+mod cpu;
 mod header;
 mod page;
 mod reader;

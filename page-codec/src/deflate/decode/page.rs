@@ -9,6 +9,7 @@
 //! [`Buffers::fixed_block`].
 
 use super::Decoded;
+use super::cpu;
 use super::reader::BitReader;
 use super::table::{END, LONG, Tables};
 use crate::PAGE_BYTES;
@@ -16,6 +17,7 @@ use crate::deflate::codes::CodeTables;
 use crate::deflate::format::{
     DIST_BASE, DIST_EXTRA_BITS, END_OF_BLOCK, FIRST_LENGTH, LENGTH_BASE, LENGTH_EXTRA_BITS,
 };
+use crate::pattern::Pattern;
 
 /// Room for a page and its stream.
 #[derive(Clone, Debug)]
@@ -25,8 +27,8 @@ pub(super) struct Buffers {
 }
 
 /// A place between two symbols.
-#[derive(Clone, Copy)]
-struct Cursor {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
     /// What of the input was read and not used: all 64 bits after a refill, of which `count` are
     /// counted.
     bits: u64,
@@ -62,7 +64,7 @@ impl Buffers {
         tables: &Tables,
     ) -> Option<Decoded> {
         let start = self.load(src, reader, dst)?;
-        let end = self.symbols(start, tables)?;
+        let end = cpu::symbols(self, start, tables)?;
         self.unload(&end, src, dst)
     }
 
@@ -104,22 +106,23 @@ impl Buffers {
             count |= 56;
             // Three literals and a match whose distance stays within a page have 55 bits at most.
             let mut symbol = SYMBOLS[bits as usize % SYMBOLS.len()];
-            for is_last in [false, false, false, true] {
-                if symbol >= FIRST_MATCH {
+            let start = at;
+            for i in 0..4 {
+                if symbol < LITERAL {
                     break;
                 }
-                output[at] = symbol as u8;
+                output[start + i] = symbol as u8;
                 at += 1;
-                let has_nine_bits = (bits & bits >> 1 & 1) as u32;
+                let has_nine_bits = ((bits as u32 & 3) + 1) >> 2;
                 bits = bits >> 8 >> has_nine_bits;
-                count -= 8 + has_nine_bits;
-                if is_last {
+                count = count - 8 - has_nine_bits;
+                if i == 3 {
                     continue 'symbols;
                 }
                 symbol = SYMBOLS[bits as usize % SYMBOLS.len()];
             }
-            let (bytes, length_bits) = if symbol < OTHER {
-                (usize::from(symbol - FIRST_MATCH), 7)
+            let (bytes, length_bits) = if symbol != OTHER {
+                (usize::from(symbol), 7)
             } else {
                 let entry = tables.litlen.look_up(bits);
                 if entry.is_exception() {
@@ -129,14 +132,14 @@ impl Buffers {
                 (entry.number(bits), entry.bits())
             };
             bits >>= length_bits;
-            let dist = bits as usize % DISTS.len();
-            let (base, mask) = DISTS[dist];
-            let distance = usize::from(base) + usize::from((bits >> 5) as u16 & mask);
+            count -= length_bits;
+            let dist = &DISTS[bits as usize % DISTS.len()];
+            let distance = usize::from(dist.base) + usize::from((bits >> 5) as u16 & dist.mask);
             if distance > at {
                 return None;
             }
-            bits >>= DIST_BITS[dist] & 63;
-            count -= length_bits + u32::from(DIST_BITS[dist]);
+            bits >>= dist.bits & 63;
+            count -= dist.bits;
             copy(output, at, distance, bytes);
             at += bytes;
         }
@@ -144,8 +147,10 @@ impl Buffers {
     }
 
     /// Decodes up to the end of the block.
-    #[inline(never)]
-    fn symbols(&mut self, start: Cursor, tables: &Tables) -> Option<Cursor> {
+    ///
+    /// Always inlined, so that [`cpu`] can have instances of it.
+    #[inline(always)]
+    pub(super) fn symbols(&mut self, start: Cursor, tables: &Tables) -> Option<Cursor> {
         let Cursor { mut bits, mut count, mut next, mut at } = start;
         let (input, output) = (&self.input, &mut self.output);
         'symbols: while at <= PAGE_BYTES && next <= LAST_LOAD {
@@ -155,16 +160,17 @@ impl Buffers {
             let mut entry = tables.litlen.look_up(bits);
             if entry.is_literal() {
                 // Four that the table knows have 44 bits at most.
-                for is_last in [false, false, false, true] {
-                    output[at] = entry.byte();
-                    at += 1;
+                for i in 0..4 {
+                    output[at + i] = entry.byte();
                     bits = entry.drop_from(bits);
                     count = entry.drop_count(count);
-                    if is_last {
+                    if i == 3 {
+                        at += 4;
                         continue 'symbols;
                     }
                     entry = tables.litlen.look_up(bits);
                     if !entry.is_literal() {
+                        at += i + 1;
                         break;
                     }
                 }
@@ -172,31 +178,40 @@ impl Buffers {
                 next += 7 - (count >> 3 & 7) as usize;
                 count |= 56;
             }
-            if entry.is_exception() && entry.value() == LONG {
-                entry = tables.litlen.look_up_long(bits);
+            if entry.is_exception() {
+                if entry.value() == LONG {
+                    entry = tables.litlen.look_up_long(bits);
+                }
+                if entry.is_literal() {
+                    output[at] = entry.byte();
+                    at += 1;
+                    bits = entry.drop_from(bits);
+                    count = entry.drop_count(count);
+                    continue;
+                }
+                if entry.is_exception() {
+                    let end = Cursor { bits, count: entry.drop_count(count) & 63, next, at };
+                    return (entry.value() == END).then_some(end);
+                }
             }
-            let bytes = entry.number(bits) % (OUTPUT_BYTES - PAGE_BYTES - SLACK_BYTES);
+            let bytes = entry.number(bits);
             bits = entry.drop_from(bits);
             count = entry.drop_count(count);
-            if entry.is_literal() {
-                output[at] = entry.byte();
-                at += 1;
-                continue;
-            }
-            if entry.is_exception() {
-                let end = Cursor { bits, count: count & 63, next, at };
-                return (entry.value() == END).then_some(end);
-            }
             let mut entry = tables.dist.look_up(bits);
-            if entry.is_exception() && entry.value() == LONG {
-                entry = tables.dist.look_up_long(bits);
+            if entry.is_exception() {
+                if entry.value() == LONG {
+                    entry = tables.dist.look_up_long(bits);
+                }
+                if entry.is_exception() {
+                    return None;
+                }
             }
             let distance = entry.number(bits);
-            bits = entry.drop_from(bits);
-            count = entry.drop_count(count);
-            if entry.is_exception() || distance > at {
+            if distance > at {
                 return None;
             }
+            bits = entry.drop_from(bits);
+            count = entry.drop_count(count);
             copy(output, at, distance, bytes);
             at += bytes;
         }
@@ -209,21 +224,38 @@ fn load(input: &[u8; INPUT_BYTES], at: usize) -> u64 {
     input[at..at + 8].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// Copies a match, and up to [`SLACK_BYTES`] behind it.
+/// Copies a match, and up to [`SLACK_BYTES`] behind it. Nearly all have at most 32 bytes.
 #[inline(always)]
 fn copy(output: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) {
     let from = at - distance;
     if distance < 8 {
-        return copy_pattern(output, at, distance, bytes);
+        let start = *output[from..from + 8].first_chunk().unwrap_or(&[0; 8]);
+        let mut pattern = Pattern::new(start, distance);
+        for i in [0, 8, 16, 24] {
+            output[at + i..at + i + 8].copy_from_slice(&pattern.bytes());
+            pattern = pattern.next();
+        }
+    } else {
+        for i in [0, 8, 16, 24] {
+            copy_word(output, from + i, at + i);
+        }
     }
-    // Nearly all matches have at most 32 bytes.
-    for i in [0, 8, 16, 24] {
-        copy_word(output, from + i, at + i);
+    if bytes > 32 {
+        copy_rest(output, at, distance, bytes);
     }
+}
+
+/// What is behind the first 32 bytes. Kept out of the loops over symbols, whose variables it would
+/// push out of registers.
+#[cold]
+#[inline(never)]
+fn copy_rest(output: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) {
+    // Whole patterns back, so far that no word overlaps itself.
+    let distance = 8_usize.next_multiple_of(distance.max(1));
     let mut i = 32;
     while i < bytes {
-        copy_word(output, from + i, at + i);
-        copy_word(output, from + i + 8, at + i + 8);
+        copy_word(output, at + i - distance, at + i);
+        copy_word(output, at + i + 8 - distance, at + i + 8);
         i += 16;
     }
 }
@@ -234,25 +266,6 @@ fn copy_word(output: &mut [u8; OUTPUT_BYTES], from: usize, to: usize) {
     output[to..to + 8].copy_from_slice(&word);
 }
 
-/// A match that overlaps itself within a word: writes a word of its pattern again and again, as
-/// many whole patterns further as a word holds.
-#[inline(always)]
-fn copy_pattern(output: &mut [u8; OUTPUT_BYTES], at: usize, distance: usize, bytes: usize) {
-    let from = at - distance;
-    let first: [u8; 8] = *output[from..from + 8].first_chunk().unwrap_or(&[0; 8]);
-    let bits = (8 * distance as u32) & 63;
-    let mut word = u64::from_le_bytes(first) & ((1 << bits) - 1);
-    word |= word << bits;
-    word |= word.wrapping_shl(2 * bits) * u64::from(bits < 32);
-    word |= word.wrapping_shl(4 * bits) * u64::from(bits < 16);
-    let stride = [1, 8, 8, 6, 8, 5, 6, 7][distance % 8];
-    let mut i = 0;
-    while i < bytes {
-        output[at + i..at + i + 8].copy_from_slice(&word.to_le_bytes());
-        i += stride;
-    }
-}
-
 /// What nine bits start with: a literal, from [`FIRST_MATCH`] on a length of up to ten bytes, which
 /// has seven bits and no extra ones, or [`OTHER`].
 const SYMBOLS: &[u16; 512] = &{
@@ -261,9 +274,9 @@ const SYMBOLS: &[u16; 512] = &{
     let mut symbol = 0;
     while symbol < FIRST_LENGTH + LENGTH_EXTRA_BITS.len() {
         let means = if symbol < END_OF_BLOCK {
-            symbol as u16
+            LITERAL | symbol as u16
         } else if symbol > END_OF_BLOCK && LENGTH_BASE[symbol - FIRST_LENGTH] <= 10 {
-            FIRST_MATCH + LENGTH_BASE[symbol - FIRST_LENGTH]
+            LENGTH_BASE[symbol - FIRST_LENGTH]
         } else {
             OTHER
         };
@@ -276,33 +289,33 @@ const SYMBOLS: &[u16; 512] = &{
     }
     table
 };
-const FIRST_MATCH: u16 = 256;
-const OTHER: u16 = 1024;
+const LITERAL: u16 = 256;
+const OTHER: u16 = 0;
 
-/// The base of each distance word, and a mask for its extra bits. Two words have no meaning, and a
-/// base that is too far.
-const DISTS: &[(u16, u16); 32] = &{
+/// What the distance words mean. Two mean nothing, and have a base that is too far.
+const DISTS: &[Dist; 32] = &{
     let code = CodeTables::fixed().dist;
-    let mut table = [(u16::MAX, 0); 32];
+    let mut table = [Dist { base: u16::MAX, mask: 0, bits: 0 }; 32];
     let mut symbol = 0;
     while symbol < DIST_BASE.len() {
-        let mask = (1 << DIST_EXTRA_BITS[symbol]) - 1;
-        table[code.words[symbol] as usize] = (DIST_BASE[symbol], mask);
+        table[code.words[symbol] as usize] = Dist {
+            base: DIST_BASE[symbol],
+            mask: (1 << DIST_EXTRA_BITS[symbol]) - 1,
+            bits: (code.lengths[symbol] + DIST_EXTRA_BITS[symbol]) as u32,
+        };
         symbol += 1;
     }
     table
 };
-/// How long each distance word is with its extra bits.
-const DIST_BITS: &[u8; 32] = &{
-    let code = CodeTables::fixed().dist;
-    let mut table = [0; 32];
-    let mut symbol = 0;
-    while symbol < DIST_BASE.len() {
-        table[code.words[symbol] as usize] = code.lengths[symbol] + DIST_EXTRA_BITS[symbol];
-        symbol += 1;
-    }
-    table
-};
+
+#[derive(Clone, Copy)]
+struct Dist {
+    base: u16,
+    /// For the extra bits.
+    mask: u16,
+    /// How long the word is with its extra bits.
+    bits: u32,
+}
 
 /// Distances up to here are never refused.
 pub(super) const DISTANCE_BYTES_MAX: usize = PAGE_BYTES;

@@ -6,9 +6,10 @@ use crate::deflate::format::{
     PRECODE_BITS_MAX, fixed_litlen_bits,
 };
 
-/// What a code word means, from the top: two flags (neither a literal nor a number; a literal), 15
-/// bits of value (the literal, the base of a length or distance, or a symbol), how long the word
-/// is, and in the lowest byte, how long it is with its extra bits.
+/// What a code word means, from the top: two flags (neither a literal nor a number; a literal), a
+/// zero, 15 bits of value (the literal, the base of a length or distance, or a symbol), in six bits
+/// how long the word is, and in the lowest byte, how long it is with its extra bits. Shifts by 64
+/// and more wrap around, so that neither length needs a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry(pub(super) u32);
 
@@ -67,14 +68,15 @@ impl Entry {
 
     #[inline(always)]
     pub(super) fn word_bits(self) -> u32 {
-        self.0 >> WORD_BITS_SHIFT & 15
+        self.0 >> WORD_BITS_SHIFT & 63
     }
 
-    /// The length or distance, of which `bits` starts with the word and its extra bits.
+    /// The length or distance, of which `bits` starts with the word and its extra bits; for entries
+    /// without flags.
     #[inline(always)]
     pub(super) fn number(self, bits: u64) -> usize {
         let extra = (bits & ((1 << self.bits()) - 1)) >> self.word_bits();
-        self.value() + extra as usize
+        (self.0 >> VALUE_SHIFT) as usize + extra as usize
     }
 
     #[inline(always)]
@@ -291,6 +293,6 @@ const LITLEN_BITS: u32 = 11;
 const DIST_BITS: u32 = 8;
 const EXCEPTION: u32 = 1 << 31;
 const LITERAL: u32 = 1 << 30;
-const VALUE_SHIFT: u32 = 12;
+const VALUE_SHIFT: u32 = 14;
 const VALUE_MASK: u32 = 0x7fff;
 const WORD_BITS_SHIFT: u32 = 8;

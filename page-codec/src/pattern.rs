@@ -2,7 +2,7 @@
 
 /// Eight bytes of an endless repetition.
 #[derive(Clone, Copy)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     bytes: u64,
     offset: usize,
 }
@@ -10,18 +10,18 @@ pub(super) struct Pattern {
 impl Pattern {
     /// Repeats the first `offset` bytes of `start`, for an `offset` of 1 to 7.
     #[inline(always)]
-    pub(super) fn new(start: [u8; 8], offset: usize) -> Self {
+    pub(crate) fn new(start: [u8; 8], offset: usize) -> Self {
         Self { bytes: 0, offset: offset & 7 }.repeat(u64::from_le_bytes(start))
     }
 
     #[inline(always)]
-    pub(super) fn bytes(self) -> [u8; 8] {
+    pub(crate) fn bytes(self) -> [u8; 8] {
         self.bytes.to_le_bytes()
     }
 
     /// The eight bytes behind these.
     #[inline(always)]
-    pub(super) fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         self.repeat(self.bytes >> TURN_BITS[self.offset])
     }
 
