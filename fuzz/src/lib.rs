@@ -1,11 +1,11 @@
 //! What must hold of page-codec whatever the input: each property panics if it does not.
 //!
-//! An input that fuzzing finds becomes a test of its property, below it.
+//! An input that fuzzing finds is to become a test of its property, below it.
 
 mod deflate;
 mod lz4;
 
-pub use deflate::{deflate_decode, deflate_roundtrip};
+pub use deflate::{deflate_decode, deflate_framed, deflate_roundtrip};
 pub use lz4::{lz4_decode, lz4_roundtrip};
 
 /// A source, of which the first byte tells whether it is what follows, or a page or more of it.

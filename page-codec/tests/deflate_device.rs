@@ -40,15 +40,94 @@ fn a_given_header_makes_an_ordinary_stream() {
     // As a device is given it: three bits, final and fixed, in its output accumulator.
     let framing = Framing::new().leading(&[0b011], 3).without_header();
     for (src, name) in sources(LENGTHS) {
-        let mut encoder = Encoder::with_codes(CodeTables::fixed());
-        let stream = encoded(&mut encoder, &src, &framing);
-        assert!(decoded(&mut Decoder::new(), &stream, src.len()) == src, "{name}");
-        // It is what the encoder for such blocks makes.
-        assert!(stream == encoded(&mut Encoder::fixed(), &src, &Framing::new()), "{name}");
-        if src.len() <= 4096 {
-            let mut direct = vec![0; stream.len().max(src.len() + 1)];
-            assert_eq!(Encoder::fixed().encode(&src, &mut direct), Ok(stream.len()), "{name}");
-            assert!(direct.starts_with(&stream), "{name}");
+        for effort in [Effort::Fast, Effort::Dense] {
+            let name = format!("{name}, {effort:?}");
+            let mut encoder = Encoder::with_codes(CodeTables::fixed()).effort(effort);
+            let stream = encoded(&mut encoder, &src, &framing);
+            assert!(decoded(&mut Decoder::new(), &stream, src.len()) == src, "{name}");
+            // It is what the encoder for such blocks makes, and its header.
+            let mut fixed = Encoder::fixed().effort(effort);
+            assert!(stream == encoded(&mut fixed, &src, &Framing::new()), "{name}");
+            assert!(stream == encoded(&mut encoder, &src, &Framing::new()), "{name}");
+            if src.len() <= 4096 {
+                let mut direct = vec![0; stream.len().max(src.len() + 1)];
+                assert_eq!(fixed.encode(&src, &mut direct), Ok(stream.len()), "{name}");
+                assert!(direct.starts_with(&stream), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_fixed_code_needs_no_header_either() {
+    let framing = Framing::new().without_header();
+    let mut decoder = Decoder::new().with_codes(CodeTables::fixed());
+    for (src, name) in sources(LENGTHS) {
+        let bare = encoded(&mut Encoder::fixed(), &src, &framing);
+        let mut dst = vec![0; src.len()];
+        let end = decoder.decode_framed(&bare, &mut dst, &framing).unwrap();
+        assert_eq!((end.consumed, end.produced), (bare.len(), src.len()), "{name}");
+        assert!(dst == src, "{name}");
+    }
+}
+
+#[test]
+fn incomplete_codes_serve_where_no_header_tells_them() {
+    let mut litlen = [0; 257];
+    (litlen[65], litlen[256]) = (2, 2);
+    let codes = CodeTables::from_lengths(&litlen, &[]).unwrap();
+    let mut encoder = Encoder::with_codes(codes.clone());
+    let mut dst = [0; 64];
+    assert_eq!(encoder.encode(b"AA", &mut dst), Err(EncodeError::IncompleteCode));
+
+    let framing = Framing::new().without_header();
+    let bare = encoded(&mut encoder, b"AA", &framing);
+    assert_eq!(bare, [0b10_00_00]);
+    let mut decoder = Decoder::new().with_codes(codes);
+    let end = decoder.decode_framed(&bare, &mut dst, &framing).unwrap();
+    assert_eq!(&dst[..end.produced], b"AA");
+    // Half of its words are nobody's.
+    let error = decoder.decode_framed(&[0b11_00, 0, 0], &mut dst, &framing).unwrap_err();
+    assert_eq!((error.kind, error.position_bits), (DecodeErrorKind::Symbol, 2));
+}
+
+#[test]
+fn codes_without_an_end_have_no_header() {
+    let mut litlen = [0; 256];
+    (litlen[65], litlen[66]) = (1, 1);
+    let codes = CodeTables::from_lengths(&litlen, &[]).unwrap();
+    let framing = Framing::new().without_end_of_block();
+    let result = Encoder::with_codes(codes).encode_framed(b"AB", &mut [0; 64], &framing);
+    assert_eq!(result, Err(EncodeError::IncompleteCode));
+}
+
+#[test]
+fn codes_of_many_sources_have_all_their_symbols() {
+    for frequency in [1, 1 << 12, 1 << 21, 1 << 22, 1 << 31, u32::MAX] {
+        let mut histogram = Encoder::fixed().histogram(b"");
+        histogram.litlen = [frequency; 286];
+        (histogram.litlen[7], histogram.litlen[8]) = (0, 1);
+        histogram.dist = [u32::MAX; 30];
+        let codes = CodeTables::of_histogram(&histogram);
+        for (symbol, bits) in codes.litlen_bits().iter().enumerate() {
+            assert_eq!(*bits > 0, symbol != 7, "{frequency}: symbol {symbol}");
+        }
+        assert!(codes.dist_bits().iter().all(|bits| [4, 5].contains(bits)), "{frequency}");
+        // A header tells it, and decoders take it.
+        let stream = encoded(&mut Encoder::with_codes(codes), b"page", &Framing::new());
+        assert_eq!(decoded(&mut Decoder::new(), &stream, 4), b"page");
+    }
+}
+
+#[test]
+fn leading_bits_that_are_not_there_are_missing() {
+    for bits in [1, 3, 8, 11, usize::MAX] {
+        for framing in [Framing::new(), Framing::new().without_header()] {
+            let framing = framing.leading(&[], bits);
+            let mut decoder = Decoder::new().with_codes(CodeTables::fixed());
+            let src = &[3, 0][..bits.min(16).div_ceil(8) - 1];
+            let error = decoder.decode_framed(src, &mut [0; 9], &framing).unwrap_err();
+            assert_eq!(error.kind, DecodeErrorKind::Truncated, "{bits}");
         }
     }
 }
@@ -96,6 +175,11 @@ fn lengths_in_bits_are_exact() {
     let framing = Framing::new().without_header().without_end_of_block();
     let encoded = Encoder::fixed().encode_framed(&[1, 255], &mut dst, &framing).unwrap();
     assert_eq!((encoded.bits, encoded.bytes), (17, 3));
+    // The smallest block is a fixed one; of stored ones there are only whole bytes.
+    for (src, bits) in [(&b""[..], 10_usize), (&[1, 255], 27), (&[255; 1], 19)] {
+        let encoded = Encoder::dynamic().encode_framed(src, &mut dst, &Framing::new()).unwrap();
+        assert_eq!((encoded.bits, encoded.bytes), (bits, bits.div_ceil(8)), "{src:?}");
+    }
 }
 
 #[test]
@@ -124,9 +208,10 @@ fn codes_that_lack_a_symbol_are_refused() {
 
     litlen[256] = 0;
     let mut encoder = Encoder::with_codes(CodeTables::from_lengths(&litlen, &[]).unwrap());
+    let framing = Framing::new().without_header();
     let error = EncodeError::SymbolWithoutCode { symbol: 256 };
-    assert_eq!(encoder.encode(b"A", &mut dst), Err(error));
-    let framing = Framing::new().without_header().without_end_of_block();
+    assert_eq!(encoder.encode_framed(b"A", &mut dst, &framing), Err(error));
+    let framing = framing.without_end_of_block();
     assert!(encoder.encode_framed(b"A", &mut dst, &framing).is_ok());
 }
 
@@ -182,6 +267,28 @@ fn errors_tell_their_place() {
     assert_eq!((error.kind, error.position_bits), (DecodeErrorKind::BlockType, 0));
     let error = Decoder::new().decode(&stream[..2], &mut dst).unwrap_err();
     assert_eq!((error.kind, error.position_bits), (DecodeErrorKind::Truncated, 11));
+    // The word of the length symbol 286, whole; and its first seven bits.
+    let error = Decoder::new().decode(&[0b0001_1011, 0b011], &mut dst).unwrap_err();
+    assert_eq!((error.kind, error.position_bits), (DecodeErrorKind::Symbol, 3));
+    // The data of a stored block.
+    let error = Decoder::new().decode(b"\x01\x03\0\xfc\xffabc", &mut []).unwrap_err();
+    assert_eq!((error.kind, error.position_bits), (DecodeErrorKind::DstTooSmall, 40));
+}
+
+#[test]
+fn errors_in_code_lengths_tell_their_place() {
+    let (src, _) = sources([4096]).nth(1).unwrap();
+    let stream = encoded(&mut Encoder::dynamic(), &src, &Framing::new());
+    assert_eq!(stream[0] & 7, 0b101, "a dynamic block");
+    let place = |len: usize| {
+        let error = Decoder::new().decode(&stream[..len], &mut [0; 4096]).unwrap_err();
+        assert_eq!(error.kind, DecodeErrorKind::Truncated, "{len}");
+        error.position_bits
+    };
+    // No code length has more bits than 7 and 7 extra ones.
+    for len in 12..40 {
+        assert!((8 * len - 14..=8 * len).contains(&place(len)), "{len}: {}", place(len));
+    }
 }
 
 fn encoded(encoder: &mut Encoder, src: &[u8], framing: &Framing<'_>) -> Vec<u8> {

@@ -99,7 +99,7 @@ fn data_is_made_if_and_only_if_it_fits() {
 
 #[test]
 #[ignore = "takes seconds in a release build: cargo xtask ci --full runs it"]
-fn many_flips_make_no_harm() {
+fn many_flips_are_judged_as_lz4_flex_judges_them() {
     for (src, name) in sources([4096]) {
         let block = encoded(&mut Encoder::new(), &src);
         let mut rng = Rng::with_seed(1);
@@ -109,9 +109,8 @@ fn many_flips_make_no_harm() {
             block[at] ^= 1 << rng.u8(..8);
             let (here, dst) = guarded(src.len(), |dst| decode(&block, dst));
             let there = foreign::decompress(&block, src.len());
-            if let (Ok(len), Ok(there)) = (here, there) {
-                assert!(dst[..len] == there, "{name}, flip {flip}");
-            }
+            let here = here.ok().map(|len| &dst[..len]);
+            assert!(here == there.ok().as_deref(), "{name}, flip {flip}");
         }
     }
 }

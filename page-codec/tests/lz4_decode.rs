@@ -1,5 +1,8 @@
 //! LZ4 blocks from elsewhere, valid and not: the decoder does as a decoder without any speed does.
 
+mod common;
+
+use common::sources;
 use fastrand::Rng;
 use lz4_flex::block as foreign;
 use page_codec::lz4::{DecodeError, Encoder, decode};
@@ -109,6 +112,17 @@ fn random_sequences() {
         let name = format!("seed {seed}");
         for room in [len + 400, len, len.saturating_sub(small(&mut rng)), 4096] {
             check(&block, room, &name);
+        }
+    }
+}
+
+#[test]
+fn every_truncation_of_every_content() {
+    for (src, name) in sources([300, 4096]) {
+        let mut block = vec![0; 5000];
+        let len = Encoder::new().encode(&src, &mut block).unwrap();
+        for len in 0..len {
+            check(&block[..len], src.len(), &format!("{name} up to {len}"));
         }
     }
 }

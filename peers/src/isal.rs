@@ -17,6 +17,10 @@ pub enum IsaLevel {
     Fixed,
     /// Level 1: dynamic Huffman codes.
     One,
+    /// Level 2.
+    Two,
+    /// Level 3, the last.
+    Three,
 }
 
 /// igzip with reused state.
@@ -54,7 +58,7 @@ impl Isal {
         };
         let mut deflate = vec![0; STREAM_BYTES / 8];
         let mut inflate = vec![0; STREAM_BYTES / 8];
-        let mut buffer = vec![0; LEVEL_1_BYTES / 8];
+        let mut buffer = vec![0; LEVEL_BYTES / 8];
         // SAFETY: both structures are smaller than the memory given here, and aligned.
         unsafe {
             init(deflate.as_mut_ptr());
@@ -66,8 +70,8 @@ impl Isal {
                 let status = unsafe { tables(deflate.as_mut_ptr(), std::ptr::null_mut(), 2) };
                 ensure!(status == 0, "isal_deflate_set_hufftables: {status}");
             }
-            IsaLevel::One => {
-                deflate[LEVEL] = 1 | ((LEVEL_1_BYTES as u64) << 32);
+            IsaLevel::One | IsaLevel::Two | IsaLevel::Three => {
+                deflate[LEVEL] = level as u64 | (LEVEL_BYTES as u64) << 32;
                 deflate[LEVEL_BUFFER] = buffer.as_mut_ptr() as u64;
             }
         }
@@ -106,8 +110,8 @@ impl Peer for Isal {
 
 /// More than `struct isal_zstream` (82 384) and `struct inflate_state` (87 368) of version 2.30.
 const STREAM_BYTES: usize = 96 << 10;
-/// `ISAL_DEF_LVL1_DEFAULT`.
-const LEVEL_1_BYTES: usize = 282_624;
+/// More than any level's `ISAL_DEF_LVLn_DEFAULT`.
+const LEVEL_BYTES: usize = 1 << 20;
 /// The word of `level` and `level_buf_size`, and the word of `level_buf`.
 const LEVEL: usize = 5;
 const LEVEL_BUFFER: usize = 6;

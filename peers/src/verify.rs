@@ -1,9 +1,10 @@
-//! Whether `page-codec` and the C libraries read each other's streams.
+//! Whether `page-codec`, the C libraries, flate2 and lz4_flex read each other's streams.
 
 use std::fmt;
 
 use anyhow::{Result, anyhow, ensure};
 use fastrand::Rng;
+use flate2::{Decompress, FlushDecompress, Status};
 use page_codec::deflate::{Decoder, Effort, Encoder};
 use page_codec::lz4;
 
@@ -44,9 +45,11 @@ impl Verifier {
             decoder: Box::new(Decoder::new()),
             lz4: Box::new(lz4::Encoder::new()),
             judge: None,
-            deflate_readers: Vec::new(),
+            deflate_readers: vec![Foreign::new("flate2", flate2_reads)],
             deflate_writers: Vec::new(),
-            lz4_readers: Vec::new(),
+            lz4_readers: vec![Foreign::new("lz4_flex", |src, dst| {
+                lz4_flex::block::decompress_into(src, dst).ok()
+            })],
             lz4_writers: Vec::new(),
             missing: Vec::new(),
         };
@@ -121,10 +124,12 @@ impl Verifier {
     }
 
     fn load_zlib(&mut self) -> Result<()> {
-        self.judge = Some(Zlib::open()?);
-        let mut zlib = Zlib::open()?;
-        let read = move |src: &[u8], dst: &mut [u8]| zlib.decompress(src, dst);
-        self.deflate_readers.push(Foreign { name: "zlib".into(), run: Box::new(read) });
+        self.judge = Some(Zlib::open(6)?);
+        self.deflate_readers.push(Foreign::reader("zlib", Zlib::open(6)?));
+        for level in 0..=9 {
+            let name = format!("zlib, level {level}");
+            self.deflate_writers.push(Foreign::writer(name, Zlib::open(level)?));
+        }
         Ok(())
     }
 
@@ -139,7 +144,7 @@ impl Verifier {
 
     fn load_isal(&mut self) -> Result<()> {
         self.deflate_readers.push(Foreign::reader("ISA-L", Isal::open(IsaLevel::One)?));
-        for level in [IsaLevel::Fixed, IsaLevel::One] {
+        for level in [IsaLevel::Fixed, IsaLevel::One, IsaLevel::Two, IsaLevel::Three] {
             let name = format!("ISA-L, level {level:?}");
             self.deflate_writers.push(Foreign::writer(name, Isal::open(level)?));
         }
@@ -169,14 +174,19 @@ impl fmt::Debug for Verifier {
 }
 
 impl Foreign {
+    fn new(
+        name: impl Into<String>,
+        run: impl FnMut(&[u8], &mut [u8]) -> Option<usize> + 'static,
+    ) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+
     fn reader(name: &str, mut peer: impl Peer + 'static) -> Self {
-        let read = move |src: &[u8], dst: &mut [u8]| peer.decompress(src, dst);
-        Self { name: name.into(), run: Box::new(read) }
+        Self::new(name, move |src, dst| peer.decompress(src, dst))
     }
 
     fn writer(name: String, mut peer: impl Peer + 'static) -> Self {
-        let write = move |src: &[u8], dst: &mut [u8]| peer.compress(src, dst);
-        Self { name, run: Box::new(write) }
+        Self::new(name, move |src, dst| peer.compress(src, dst))
     }
 
     fn make(&mut self, page: &[u8]) -> Result<Vec<u8>> {
@@ -186,6 +196,13 @@ impl Foreign {
         ensure!(len.is_some(), "{} makes no stream", self.name);
         Ok(stream)
     }
+}
+
+fn flate2_reads(src: &[u8], dst: &mut [u8]) -> Option<usize> {
+    let mut decoder = Decompress::new(false);
+    let status = decoder.decompress(src, dst, FlushDecompress::Finish).ok()?;
+    let is_whole = status == Status::StreamEnd && decoder.total_in() == src.len() as u64;
+    is_whole.then_some(decoder.total_out() as usize)
 }
 
 fn read_by_all(readers: &mut [Foreign], stream: &[u8], page: &[u8], made_by: &str) -> Result<()> {

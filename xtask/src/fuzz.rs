@@ -30,7 +30,7 @@ pub(crate) fn run(workspace: &Metadata, seconds: u32, only: Option<&str>) -> Res
     Ok(())
 }
 
-/// Lints the properties, and tests them with what fuzzing found.
+/// Lints the properties, and tests them with a few inputs each.
 pub(crate) fn test(workspace: &Metadata) -> Result<()> {
     let sh = &Shell::new()?;
     sh.change_dir(workspace.workspace_root.join("fuzz"));

@@ -33,6 +33,11 @@ impl<'a> BitWriter<'a> {
         self.rest.len()
     }
 
+    /// How many bits may still be appended.
+    pub(super) fn room_bits(&self) -> usize {
+        8 * self.rest.len() - self.pending as usize
+    }
+
     /// Appends `count` bits; `value` has none above them. Between two flushes at most 57.
     #[inline(always)]
     pub(super) fn put(&mut self, value: u64, count: u32) {

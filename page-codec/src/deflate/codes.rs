@@ -69,7 +69,15 @@ impl<const N: usize> Code<N> {
 
     fn of_frequencies(frequencies: &[u32; N]) -> Self {
         let mut lengths = [0; N];
-        huffman::lengths(frequencies, CODE_BITS_MAX, &mut lengths);
+        let sum: u64 = frequencies.iter().map(|frequency| u64::from(*frequency)).sum();
+        if sum <= 1 << huffman::WEIGHT_LOG_MAX {
+            huffman::lengths(frequencies, CODE_BITS_MAX, &mut lengths);
+        } else {
+            // Half of it, since what would round down to nothing counts as one.
+            let shift = sum.ilog2() + 2 - huffman::WEIGHT_LOG_MAX;
+            let smaller = |frequency: u32| (frequency >> shift).max(u32::from(frequency > 0));
+            huffman::lengths(&frequencies.map(smaller), CODE_BITS_MAX, &mut lengths);
+        }
         Self::new(lengths)
     }
 }
@@ -92,8 +100,9 @@ impl CodeTables {
         Self { litlen, dist: Code::new([FIXED_DIST_BITS; DIST_SYMBOLS]) }
     }
 
-    /// The best code for these frequencies. Symbols that do not occur get no code word, but for the
-    /// end of the block, which always gets one.
+    /// The best code for these frequencies; for sums beyond a million, nearly the best. Symbols
+    /// that do not occur get no code word, but for the end of the block, and another one where a
+    /// code would have but one word or none: every code is complete.
     #[must_use]
     pub fn of_histogram(histogram: &Histogram) -> Self {
         let mut litlen = histogram.litlen;
@@ -102,7 +111,8 @@ impl CodeTables {
     }
 
     /// The canonical code of these lengths, in bits: up to 286 literal/length symbols and up to 30
-    /// distances. Missing symbols, like those of length 0, have no code word.
+    /// distances. Missing symbols, like those of length 0, have no code word. A code may leave
+    /// words unused, if no header has to tell it.
     ///
     /// # Errors
     /// [`CodeError`] where a length is above 15, there are more symbols than deflate has, or the
@@ -126,6 +136,17 @@ impl CodeTables {
             let occurs = *count > 0 && (ends || symbol != END_OF_BLOCK);
             (occurs && *bits == 0).then_some(symbol)
         })
+    }
+
+    /// Can a header tell it? Decoders insist on complete codes, or on one word of one bit, and on
+    /// an end of the block.
+    pub(super) fn has_header(&self) -> bool {
+        let is_told = |lengths: &[u8]| {
+            let bits: u32 = lengths.iter().map(|length| u32::from(*length)).sum();
+            bits <= 1 || huffman::code_space(lengths) == 1 << CODE_BITS_MAX
+        };
+        let (litlen, dist) = (&self.litlen.lengths, &self.dist.lengths);
+        litlen[END_OF_BLOCK] > 0 && is_told(litlen) && is_told(dist)
     }
 
     /// Writes the end of a block.

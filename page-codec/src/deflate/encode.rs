@@ -72,7 +72,7 @@ impl Encoder {
     /// One block of this code, which need not be the best for it.
     #[must_use]
     pub fn with_codes(codes: CodeTables) -> Self {
-        Self::new(Blocks::Given(codes))
+        Self::new(if codes == fixed::CODES { Blocks::Fixed } else { Blocks::Given(codes) })
     }
 
     /// The same with another effort.
@@ -86,11 +86,14 @@ impl Encoder {
     /// bytes behind it if there are as many.
     ///
     /// # Errors
-    /// [`EncodeError`]: most often that the stream does not fit, which is found early.
+    /// [`EncodeError`]: most often that the stream does not fit. `src.len()` and an eighth of it
+    /// more, and two bytes, are room enough for everything but given codes.
     pub fn encode(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
         match self.blocks {
             Blocks::Fixed => self.fixed_block(src, dst),
-            Blocks::Dynamic => self.dynamic_blocks(src, BitWriter::new(dst)).map(|bits| bits / 8),
+            Blocks::Dynamic => {
+                self.dynamic_blocks(src, BitWriter::new(dst)).map(|bits| bits.div_ceil(8))
+            }
             Blocks::Given(_) => {
                 self.encode_framed(src, dst, &Framing::new()).map(|encoded| encoded.bytes)
             }
@@ -133,7 +136,7 @@ impl Encoder {
         Ok(Encoded { bytes: bits.div_ceil(8), bits })
     }
 
-    /// How often each symbol occurs in what this effort makes of `src`, the end of the block
+    /// How often each symbol occurs in what this encoder makes of `src`, the end of the block
     /// included: what [`CodeTables::of_histogram`] makes a code from.
     #[must_use]
     pub fn histogram(&mut self, src: &[u8]) -> Histogram {
@@ -167,24 +170,20 @@ impl Encoder {
         src: &[u8],
         mut bits: BitWriter<'_>,
     ) -> Result<usize, EncodeError> {
-        // What is skipped is missed by the blocks behind it; and giving up must not refuse a page
-        // for which there is room, but not as a stored block.
-        let room = bits.room();
-        let may_give_up = src.len() <= BLOCK_BYTES_MAX
-            && (room <= src.len() || room >= src.len() + STORED_BITS.div_ceil(8) as usize);
+        // What is skipped is missed by the blocks behind it; and no source is given up for which
+        // there may be room.
+        let may_give_up = src.len() <= BLOCK_BYTES_MAX && bits.room() <= src.len();
         self.table.clear();
         for start in block_starts(src) {
             let end = src.len().min(start + BLOCK_BYTES_MAX);
-            let is_promising = self.parse(src, start, may_give_up);
-            if is_promising {
-                self.best_block(&src[start..end], end == src.len(), &mut bits)?;
-            } else {
-                stored_block(&src[start..end], end == src.len(), &mut bits)
-                    .map_err(|Full| EncodeError::Incompressible)?;
+            if !self.parse(src, start, may_give_up) {
+                return Err(EncodeError::Incompressible);
             }
+            self.best_block(&src[start..end], end == src.len(), &mut bits)?;
         }
+        let len_bits = bits.len_bits();
         bits.pad()?;
-        Ok(bits.len_bits())
+        Ok(len_bits)
     }
 
     /// Fills the tokens from a block; `false`, if they may, when it does not look worth it.
@@ -193,12 +192,16 @@ impl Encoder {
         let (table, tokens) = (&mut self.table, &mut self.tokens);
         let is_page = src.len() == PAGE_BYTES;
         let src = &src[..src.len().min(start + BLOCK_BYTES_MAX)];
-        match (is_page, self.effort) {
-            (true, Effort::Fast) => parse_tokens::<true, GREEDY>(table, src, start, tokens),
-            (true, Effort::Dense) => parse_tokens::<true, LAZY_BYTES>(table, src, start, tokens),
-            (false, Effort::Fast) => parse_tokens::<false, GREEDY>(table, src, start, tokens),
-            (false, Effort::Dense) => parse_tokens::<false, LAZY_BYTES>(table, src, start, tokens),
-        }
+        let is_fixed = matches!(self.blocks, Blocks::Fixed);
+        let parse = match (self.effort, is_fixed, is_page) {
+            (Effort::Fast, _, true) => parse_tokens::<true, GREEDY>,
+            (Effort::Fast, _, false) => parse_tokens::<false, GREEDY>,
+            (Effort::Dense, true, true) => parse_tokens::<true, FIXED_LAZY_BYTES>,
+            (Effort::Dense, true, false) => parse_tokens::<false, FIXED_LAZY_BYTES>,
+            (Effort::Dense, false, true) => parse_tokens::<true, LAZY_BYTES>,
+            (Effort::Dense, false, false) => parse_tokens::<false, LAZY_BYTES>,
+        };
+        parse(table, src, start, tokens)
     }
 
     /// Writes the tokens in whatever way is the shortest.
@@ -209,9 +212,14 @@ impl Encoder {
         let header = Header::new(&codes);
         let dynamic_bits = header.bits + codes.bits(&histogram);
         let fixed_bits = 3 + fixed::CODES.bits(&histogram);
-        let extra_bits = histogram.extra_bits();
-        if STORED_BITS + 8 * src.len() as u32 <= dynamic_bits.min(fixed_bits) + extra_bits {
+        let coded_bits = dynamic_bits.min(fixed_bits) + histogram.extra_bits();
+        let start_bits = bits.len_bits();
+        let stored_bits = (start_bits + 3).next_multiple_of(8) - start_bits + 32 + 8 * src.len();
+        if stored_bits <= coded_bits as usize {
             return stored_block(src, is_final, bits);
+        }
+        if coded_bits as usize > bits.room_bits() {
+            return Err(Full);
         }
         let codes = if dynamic_bits < fixed_bits {
             header.write(is_final, bits)?;
@@ -237,6 +245,9 @@ impl Encoder {
             bits.put(u64::from(1 | FIXED << 1), 3);
             bits.flush_at_end()?;
         } else if framing.header {
+            if !codes.has_header() {
+                return Err(EncodeError::IncompleteCode);
+            }
             Header::new(codes).write(true, &mut bits)?;
         }
         self.table.clear();
@@ -319,8 +330,7 @@ pub enum EncodeError {
     /// The stream does not fit the destination.
     DstTooSmall,
     /// The first 512 bytes of a page did not shrink, a sample of the others looks no better, and
-    /// the destination is no longer than the page: given up. What has room for the page and an
-    /// eighth more is never refused.
+    /// the destination is no longer than the page: given up.
     Incompressible,
     /// The code given to [`Encoder::with_codes`] has no word for a symbol that occurs.
     SymbolWithoutCode {
@@ -329,6 +339,9 @@ pub enum EncodeError {
     },
     /// Dynamic blocks were asked for without their headers or ends, which alone tell their codes.
     NoCodes,
+    /// A header was asked for that no decoder takes: the code given to [`Encoder::with_codes`]
+    /// leaves words unused, or has none for the end of the block.
+    IncompleteCode,
 }
 
 impl fmt::Display for EncodeError {
@@ -339,6 +352,9 @@ impl fmt::Display for EncodeError {
             Self::SymbolWithoutCode { symbol } => write!(f, "the code has no word for {symbol}"),
             Self::NoCodes => {
                 f.write_str("dynamic blocks need their headers and ends: give the codes instead")
+            }
+            Self::IncompleteCode => {
+                f.write_str("the code is incomplete, which only a block without a header may be")
             }
         }
     }
@@ -357,5 +373,3 @@ const GREEDY: usize = 0;
 /// is gained beyond.
 const FIXED_LAZY_BYTES: usize = 8;
 const LAZY_BYTES: usize = 32;
-/// What a stored block takes beside its bytes, padding included.
-const STORED_BITS: u32 = 3 + 7 + 32;

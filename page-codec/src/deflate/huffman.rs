@@ -167,8 +167,10 @@ const SYMBOLS_MAX: usize = 512;
 const SYMBOL_BITS: u32 = 9;
 const SYMBOL_MASK: u32 = (1 << SYMBOL_BITS) - 1;
 const BUCKETS: usize = 64;
+/// The most that the frequencies of a code may sum up to.
+pub(super) const WEIGHT_LOG_MAX: u32 = 21;
 /// More than any weight.
-const NONE: u32 = 1 << 22;
-/// The weights of a tree this deep grow like the Fibonacci numbers and sum up to more than 286
-/// frequencies of 12 bits can.
+const NONE: u32 = 1 << (WEIGHT_LOG_MAX + 1);
+/// The weights of a tree this deep grow like the Fibonacci numbers and sum up to more than
+/// [`WEIGHT_LOG_MAX`] allows.
 const DEPTH_BITS_MAX: usize = 31;

@@ -81,7 +81,7 @@ pub(super) fn parse<const PAGE: bool, const LAZY: usize, S: Sink>(
     };
     match reached {
         Reached::End(position) => tail(table, src, position, sink).map(Some),
-        Reached::Full(position) => careful::<LAZY, S>(table, src, position, sink).map(Some),
+        Reached::Full(position) => careful::<LAZY, S>(table, src, position, sink),
         Reached::GaveUp => Ok(None),
     }
 }
@@ -94,11 +94,13 @@ fn careful<const LAZY: usize, S: Sink>(
     src: &[u8],
     position: usize,
     mut sink: S,
-) -> Result<S, S::Stop> {
+) -> Result<Option<S>, S::Stop> {
     sink.flush_at_end()?;
     match search::<false, LAZY, true, S>(table, src, position, &mut sink)? {
-        Reached::End(position) | Reached::Full(position) => tail(table, src, position, sink),
-        Reached::GaveUp => Ok(sink),
+        Reached::End(position) | Reached::Full(position) => {
+            tail(table, src, position, sink).map(Some)
+        }
+        Reached::GaveUp => Ok(None),
     }
 }
 

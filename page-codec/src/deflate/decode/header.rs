@@ -2,7 +2,7 @@
 
 use super::DecodeErrorKind;
 use super::reader::BitReader;
-use super::table::{Entry, PrecodeTable, Tables};
+use super::table::{Completeness, Entry, PrecodeTable, Tables};
 use crate::deflate::format::{
     DIST_SYMBOLS, END_OF_BLOCK, LITLEN_SYMBOLS, PRECODE_ORDER, PRECODE_SYMBOLS,
 };
@@ -19,14 +19,14 @@ pub(super) fn read(reader: &mut BitReader<'_>, tables: &mut Tables) -> Result<()
     for symbol in &PRECODE_ORDER[..precode_count] {
         precode_lengths[usize::from(*symbol)] = reader.take(3)? as u8;
     }
-    if tables.precode.build(&precode_lengths, PRECODE_MEANINGS) != Some(true) {
+    if tables.precode.build(&precode_lengths, PRECODE_MEANINGS) != Completeness::Complete {
         return Err(DecodeErrorKind::CodeLengths);
     }
     let mut lengths = [0; LENGTHS_BYTES];
     let count = litlen_count + dist_count;
     read_lengths(reader, &tables.precode, count, &mut lengths)?;
     let (litlen, dist) = lengths[..count].split_at(litlen_count);
-    if litlen[END_OF_BLOCK] == 0 || !tables.build(litlen, dist) {
+    if litlen[END_OF_BLOCK] == 0 || tables.build(litlen, dist) > Completeness::OneBit {
         return Err(DecodeErrorKind::CodeLengths);
     }
     Ok(())
@@ -41,17 +41,20 @@ fn read_lengths(
 ) -> Result<(), DecodeErrorKind> {
     let mut at = 0;
     let mut bits = reader.clone();
-    while at < count {
+    let result = loop {
+        if at >= count {
+            break if at == count { Ok(()) } else { Err(DecodeErrorKind::CodeLengths) };
+        }
         if !bits.refill_fast() {
             bits = bits.refilled_at_end();
         }
         let entry = precode.look_up(bits.peek());
         let symbol = entry.value();
-        if entry.is_exception() {
-            return Err(DecodeErrorKind::CodeLengths);
-        }
         if entry.bits() > bits.count() {
-            return Err(DecodeErrorKind::Truncated);
+            break Err(DecodeErrorKind::Truncated);
+        }
+        if symbol == 16 && at == 0 {
+            break Err(DecodeErrorKind::CodeLengths);
         }
         let extra = entry.number(bits.peek()) - symbol;
         bits.consume(entry.bits());
@@ -59,9 +62,6 @@ fn read_lengths(
             lengths[at] = symbol as u8;
             at += 1;
             continue;
-        }
-        if symbol == 16 && at == 0 {
-            return Err(DecodeErrorKind::CodeLengths);
         }
         let value = if symbol == 16 { lengths[at - 1] } else { 0 };
         let run = extra + if symbol == 18 { 11 } else { 3 };
@@ -71,9 +71,9 @@ fn read_lengths(
             lengths[at + 16..at + run].fill(value);
         }
         at += run;
-    }
+    };
     *reader = bits;
-    if at == count { Ok(()) } else { Err(DecodeErrorKind::CodeLengths) }
+    result
 }
 
 /// Room for all lengths, and for a run that starts at the last of them.

@@ -16,6 +16,7 @@ use self::page::Buffers;
 use self::reader::{BitReader, Ended};
 use self::table::Tables;
 use super::codes::CodeTables;
+use super::fixed;
 use super::format::{DYNAMIC, FIXED, STORED};
 use super::framing::Framing;
 use crate::Page;
@@ -68,7 +69,8 @@ impl Decoder {
         self
     }
 
-    /// Knows the code of blocks without a header; see [`Framing::without_header`].
+    /// Knows the code of blocks without a header; see [`Framing::without_header`]. It need not have
+    /// words for all symbols.
     #[must_use]
     pub fn with_codes(mut self, codes: CodeTables) -> Self {
         self.given = Some(codes);
@@ -106,6 +108,10 @@ impl Decoder {
         dst: &mut [u8],
         framing: &Framing<'_>,
     ) -> Result<Decoded, DecodeError> {
+        if framing.leading_bits.div_ceil(8) > src.len() {
+            let position_bits = src.len().saturating_mul(8);
+            return Err(DecodeError { kind: DecodeErrorKind::Truncated, position_bits });
+        }
         let mut reader = BitReader::new(src, framing.leading_bits);
         let mut output = Output { dst, produced: 0, window_bytes: self.window_bytes };
         let result = if framing.header {
@@ -169,9 +175,12 @@ impl Decoder {
         has_end: bool,
     ) -> Result<(), DecodeErrorKind> {
         let codes = self.given.as_ref().ok_or(DecodeErrorKind::NoCodes)?;
-        if !self.own.build(codes.litlen_bits(), codes.dist_bits()) {
-            return Err(DecodeErrorKind::CodeLengths);
+        if *codes == fixed::CODES {
+            // It has words that mean nothing, which its lengths do not tell.
+            return symbol::block(reader, output, &self.fixed, has_end);
         }
+        // It may be incomplete: words that it does not have are errors where they occur.
+        self.own.build(codes.litlen_bits(), codes.dist_bits());
         symbol::block(reader, output, &self.own, has_end)
     }
 }
@@ -198,9 +207,13 @@ fn stored(reader: &mut BitReader<'_>, output: &mut Output<'_>) -> Result<(), Dec
         *reader = start;
         return Err(DecodeErrorKind::StoredLength);
     }
+    let data = reader.clone();
     let room = output.dst.get_mut(output.produced..).unwrap_or_default();
     let bytes = reader.take_bytes(len as usize)?;
-    let room = room.get_mut(..bytes.len()).ok_or(DecodeErrorKind::DstTooSmall)?;
+    let Some(room) = room.get_mut(..bytes.len()) else {
+        *reader = data;
+        return Err(DecodeErrorKind::DstTooSmall);
+    };
     room.copy_from_slice(bytes);
     output.produced += bytes.len();
     Ok(())
@@ -222,8 +235,9 @@ pub struct Decoded {
 pub struct DecodeError {
     /// What is wrong.
     pub kind: DecodeErrorKind,
-    /// How many bits of `src` lie before the place: the start of the symbol, of the block's type,
-    /// or wherever in a header the fault shows.
+    /// How many bits of `src` lie before the place: the start of the symbol or code length, of a
+    /// block of a wrong type, of a stored block's length or data, or wherever else in a header the
+    /// fault shows.
     pub position_bits: usize,
 }
 

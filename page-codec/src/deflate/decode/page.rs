@@ -266,7 +266,7 @@ fn copy_word(output: &mut [u8; OUTPUT_BYTES], from: usize, to: usize) {
     output[to..to + 8].copy_from_slice(&word);
 }
 
-/// What nine bits start with: a literal, from [`FIRST_MATCH`] on a length of up to ten bytes, which
+/// What nine bits start with: a [`LITERAL`] with its byte, a length of up to ten bytes, whose word
 /// has seven bits and no extra ones, or [`OTHER`].
 const SYMBOLS: &[u16; 512] = &{
     let code = CodeTables::fixed().litlen;

@@ -14,6 +14,7 @@ pub(super) struct BitReader<'a> {
 }
 
 impl<'a> BitReader<'a> {
+    /// Starts behind `skip_bits`, no more than `src` has.
     pub(super) fn new(src: &'a [u8], skip_bits: usize) -> Self {
         let mut reader = Self { src, next: (skip_bits / 8).min(src.len()), bits: 0, count: 0 };
         reader.refill();

@@ -49,8 +49,10 @@ fn word<const BITS: u32, const SIZE: usize>(
         entry = table.look_up_long(bits.peek());
     }
     if entry.is_exception() && entry.value() != END {
-        // Zeros stand for the bits that are not there: with them it may be another word.
-        let is_cut_off = bits.count() < CODE_BITS_MAX;
+        // Zeros stand for the bits that are not there: with them it may be another word, unless it
+        // is a whole one that must not occur.
+        let word_bits = if entry.word_bits() > 0 { entry.word_bits() } else { CODE_BITS_MAX };
+        let is_cut_off = bits.count() < word_bits;
         return Err(if is_cut_off { DecodeErrorKind::Truncated } else { DecodeErrorKind::Symbol });
     }
     if entry.bits() > bits.count() {

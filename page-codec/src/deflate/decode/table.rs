@@ -111,10 +111,10 @@ impl Tables {
         tables
     }
 
-    /// `false`: these lengths make no code.
-    pub(super) fn build(&mut self, litlen: &[u8], dist: &[u8]) -> bool {
+    /// The two codes of these lengths: the one that leaves more unused.
+    pub(super) fn build(&mut self, litlen: &[u8], dist: &[u8]) -> Completeness {
         let litlen = self.litlen.build(litlen, LITLEN_MEANINGS);
-        litlen.is_some() && self.dist.build(dist, DIST_MEANINGS).is_some()
+        litlen.max(self.dist.build(dist, DIST_MEANINGS))
     }
 }
 
@@ -168,9 +168,8 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
     }
 
     /// Makes the table of a canonical code; `meanings` has the entry of each symbol, without the
-    /// length of its word. Returns whether every word has a meaning: only in a code of one word of
-    /// one bit, or of none, may that be otherwise. `None`: these lengths make no code.
-    pub(super) fn build(&mut self, lengths: &[u8], meanings: &[Entry]) -> Option<bool> {
+    /// length of its word.
+    pub(super) fn build(&mut self, lengths: &[u8], meanings: &[Entry]) -> Completeness {
         let mut counts = [0_u16; 32];
         for (symbol, length) in lengths.iter().enumerate() {
             counts[place_of(symbol, *length)] += 1;
@@ -184,13 +183,16 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             places[length] = used;
             used += counts[length];
             if word + u32::from(counts[length]) > 1 << length {
-                return None;
+                return Completeness::OverSubscribed;
             }
         }
-        let is_complete = word + u32::from(counts[15]) == 1 << CODE_BITS_MAX;
-        if !is_complete && used > 1 || used == 1 && counts[1] != 1 {
-            return None;
-        }
+        let completeness = if word + u32::from(counts[15]) == 1 << CODE_BITS_MAX {
+            Completeness::Complete
+        } else if used == counts[1] {
+            Completeness::OneBit
+        } else {
+            Completeness::Incomplete
+        };
         (self.counts, self.offsets) = (counts, *places.first_chunk().unwrap_or(&[0; 16]));
         // Unused symbols go behind the others, and are overwritten or never looked at.
         places[16..].fill(used);
@@ -199,22 +201,13 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             self.sorted[usize::from(*place) % SORTED] = *meaning;
             *place += 1;
         }
-        self.fill(is_complete);
-        Some(is_complete)
+        self.fill();
+        completeness
     }
 
     /// The words of each length stand at the start of the table; whenever the length grows, what
     /// there is is doubled.
-    fn fill(&mut self, is_complete: bool) {
-        if !is_complete {
-            self.entries.fill(Entry::exception(INVALID).with_word_bits(1));
-            if self.counts[1] == 1 {
-                for entry in self.entries.iter_mut().step_by(2) {
-                    *entry = self.sorted[0].with_word_bits(1);
-                }
-            }
-            return;
-        }
+    fn fill(&mut self) {
         let shortest = self.counts[1..].iter().position(|count| *count > 0).unwrap_or(0) as u32 + 1;
         let mut size = 1 << (shortest.min(BITS) - 1);
         for length in shortest..=BITS {
@@ -236,6 +229,18 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             self.entries[index % SIZE] = Entry::exception(LONG);
         }
     }
+}
+
+/// How much of a code has a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Completeness {
+    /// Whatever the bits are.
+    Complete,
+    /// There is one word, of one bit, or none: the only ones that a header may tell beside those.
+    OneBit,
+    Incomplete,
+    /// There are more words of these lengths than bits can tell apart.
+    OverSubscribed,
 }
 
 /// Where a symbol is counted. Those without a word take turns behind the lengths, since each count

@@ -21,7 +21,7 @@ impl Candidate {
 }
 
 pub(crate) fn compressing(name: &str, package: &str, mut peer: impl Peer + 'static) -> Candidate {
-    let mut dst = vec![0; DST_BYTES];
+    let mut dst = vec![0; PAGE_BYTES];
     Candidate::new(format!("{name} {}", package_version(package)), move |pages| {
         pages.iter().map(|page| peer.compress(page, &mut dst).unwrap_or(PAGE_BYTES)).collect()
     })
@@ -55,7 +55,7 @@ pub(crate) fn inflating(name: &str, batch: usize) -> Candidate {
 }
 
 pub(crate) fn lz4_encoding(name: &str) -> Candidate {
-    let (mut encoder, mut dst) = (Box::new(lz4::Encoder::new()), vec![0; DST_BYTES]);
+    let (mut encoder, mut dst) = (Box::new(lz4::Encoder::new()), vec![0; PAGE_BYTES]);
     Candidate::new(name, move |pages| {
         pages.iter().map(|page| encoder.encode(page, &mut dst).unwrap_or(PAGE_BYTES)).collect()
     })
