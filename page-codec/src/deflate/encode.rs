@@ -90,7 +90,7 @@ impl Encoder {
     /// more, and two bytes, are room enough for everything but given codes.
     pub fn encode(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
         match self.blocks {
-            Blocks::Fixed => self.fixed_block(src, dst),
+            Blocks::Fixed => self.fixed_block(src, dst).map(|bits| bits.div_ceil(8)),
             Blocks::Dynamic => {
                 self.dynamic_blocks(src, BitWriter::new(dst)).map(|bits| bits.div_ceil(8))
             }
@@ -119,6 +119,12 @@ impl Encoder {
         dst: &mut [u8],
         framing: &Framing<'_>,
     ) -> Result<Encoded, EncodeError> {
+        // The same bits, and faster. Longer sources are parsed in parts where they are framed.
+        let is_ordinary = *framing == Framing::new() && src.len() <= PAGE_BYTES;
+        if is_ordinary && matches!(self.blocks, Blocks::Fixed) {
+            let bits = self.fixed_block(src, dst)?;
+            return Ok(Encoded { bytes: bits.div_ceil(8), bits });
+        }
         let mut bits = BitWriter::new(dst);
         for bit in 0..framing.leading_bits {
             let byte = framing.leading.get(bit / 8).copied().unwrap_or(0);
@@ -154,6 +160,7 @@ impl Encoder {
         Self { blocks, effort: Effort::Fast, table: Table::new(), tokens: Tokens::new() }
     }
 
+    /// The length of the stream in bits.
     fn fixed_block(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, EncodeError> {
         let table = &mut self.table;
         match (src.len() == PAGE_BYTES, self.effort) {
@@ -284,8 +291,9 @@ fn fixed_block<const PAGE: bool, const LAZY: usize>(
         None => return Err(EncodeError::Incompressible),
     };
     fixed::CODES.put_end(&mut bits)?;
+    let len_bits = bits.len_bits();
     bits.pad()?;
-    Ok(bits.len_bits() / 8)
+    Ok(len_bits)
 }
 
 #[inline(never)]
