@@ -4,11 +4,13 @@
 mod bench;
 mod capture;
 mod demo;
+mod iaa;
 mod list;
 mod output;
 mod pages;
 mod progress;
 mod selftest;
+mod sim;
 mod swap;
 
 use std::process::ExitCode;
@@ -45,6 +47,12 @@ enum Command {
     /// Benchmarks.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Accelerators.
+    #[command(subcommand)]
+    Iaa(iaa::Command),
+    /// Predictions in virtual time.
+    #[command(subcommand)]
+    Sim(sim::Command),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +64,8 @@ fn main() -> ExitCode {
         Command::Swap(args) => swap::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Bench(command) => bench::run(&command),
+        Command::Iaa(command) => iaa::run(&command),
+        Command::Sim(command) => sim::run(&command),
     };
     match rows.and_then(|rows| rows.print(cli.json).map(|()| rows)) {
         Ok(Rows { failure: None, .. }) => ExitCode::SUCCESS,

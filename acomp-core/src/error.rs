@@ -27,6 +27,9 @@ pub enum Error {
     /// The source of a decompression is not a valid stream of the algorithm.
     #[error("source is not a valid stream")]
     Corrupt,
+    /// The device reported an error of its own, none of the source or the destination.
+    #[error("device reported an error")]
+    Device,
     /// The device, or whoever executed the operation, went away.
     #[error("device is gone")]
     DeviceLost,
@@ -59,6 +62,7 @@ impl Error {
         Self::Busy,
         Self::Cancelled,
         Self::Corrupt,
+        Self::Device,
         Self::DeviceLost,
         Self::DstTooSmall,
         Self::Overclaimed,
@@ -76,6 +80,7 @@ impl Error {
             Self::Busy => "busy",
             Self::Cancelled => "cancelled",
             Self::Corrupt => "corrupt",
+            Self::Device => "device",
             Self::DeviceLost => "device_lost",
             Self::DstTooSmall => "dst_too_small",
             Self::Overclaimed => "overclaimed",
@@ -94,6 +99,7 @@ impl Error {
             Self::Busy => 16,         // EBUSY
             Self::Cancelled => 125,   // ECANCELED
             Self::Corrupt => 74,      // EBADMSG
+            Self::Device => 5,        // EIO
             Self::DeviceLost => 19,   // ENODEV
             Self::DstTooSmall => 28,  // ENOSPC
             Self::Overclaimed => 75,  // EOVERFLOW

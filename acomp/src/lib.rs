@@ -13,6 +13,8 @@
 //! ```
 
 use acomp_algs as _;
+#[cfg(feature = "iaa")]
+use acomp_iaa as _;
 #[cfg(feature = "selftest")]
 use acomp_testmgr as _;
 

@@ -28,6 +28,8 @@ conformance! {
     "deflate" deflate_page: "deflate-page",
     "deflate" deflate_page_fixed: "deflate-page-fixed",
     "deflate" deflate_flate2: "deflate-flate2",
+    "iaa" deflate_iaa_dynamic: "deflate-iaa-dynamic",
+    "iaa" deflate_iaa: "deflate-iaa",
     "lz4" lz4_page: "lz4-page",
     "lz4" lz4_flex: "lz4-flex",
     "lz4hc" lz4hc_liblz4: "lz4hc-liblz4",

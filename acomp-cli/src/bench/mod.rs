@@ -2,6 +2,7 @@
 //! each round measures every candidate once, medians over the rounds are reported.
 
 mod asynchronous;
+mod batch;
 mod codecs;
 mod overhead;
 mod rounds;
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Overhead,
     /// Requests that complete later, beside blocking calls; chains on worker threads.
     Async(Pages),
+    /// Batches on the model of an accelerator, beside single pages and the bare codec.
+    Batch(Pages),
     /// Software drivers over the same pages, one page and 8 pages a call.
     ///
     /// Of each file at most 1024 pages are measured, spread evenly over it; figures are geometric
@@ -60,6 +63,7 @@ pub(crate) fn run(command: &Command) -> Result<Rows> {
     match command {
         Command::Overhead => overhead::run(),
         Command::Async(pages) => asynchronous::run(pages.read()?),
+        Command::Batch(pages) => batch::run(&pages.read()?),
         Command::Codecs(args) => codecs::run(args),
         Command::Zswap(pages) => zswap::run(&pages.read()?),
     }

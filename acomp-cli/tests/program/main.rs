@@ -5,6 +5,7 @@
 mod bench;
 mod capture;
 mod rows;
+mod sim;
 mod swap;
 
 use std::path::Path;
@@ -31,11 +32,18 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
 
+/// The models of accelerators, which take pages in batches.
+fn is_model(driver: &str) -> bool {
+    driver.contains("iaa")
+}
+
 /// In the order of `acomp list`: by name, the preferred one first.
-const DRIVERS: [&str; 8] = [
+const DRIVERS: [&str; 10] = [
     "deflate-page",
     "deflate-page-fixed",
     "deflate-flate2",
+    "deflate-iaa-dynamic",
+    "deflate-iaa",
     "lz4-page",
     "lz4-flex",
     "lz4hc-liblz4",

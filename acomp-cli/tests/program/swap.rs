@@ -5,7 +5,7 @@ use std::fs;
 use acomp_testmgr::Content;
 use tempfile::TempDir;
 
-use crate::{DRIVERS, acomp, path, rows, stderr};
+use crate::{DRIVERS, acomp, is_model, path, rows, stderr};
 
 /// Pages of every class and, at the end, an incomplete one.
 fn page_file(dir: &TempDir) -> std::path::PathBuf {
@@ -46,7 +46,9 @@ fn every_byte_comes_back_and_the_row_adds_up() {
         let too_small = stats["compress_failed_dst_too_small"].as_u64().unwrap();
         assert_eq!(stats["compress_ok"].as_u64().unwrap() + too_small, 3 * 102);
         assert_eq!(stats["decompress_bytes_out"], stats["compress_bytes_in"]);
-        assert_eq!(stats["chains"][0], 3 * 102, "compressed one by one");
+        let one_by_one = stats["chains"][0].as_u64().unwrap();
+        let is_batched = is_model(row["driver"].as_str().unwrap());
+        assert!(if is_batched { one_by_one < 102 } else { one_by_one == 3 * 102 }, "{row}");
     }
 }
 

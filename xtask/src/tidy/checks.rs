@@ -297,8 +297,8 @@ const NUMBERS: &[&str] = &[
     "NonZeroUsize",
 ];
 const UNITS: &[&str] = &[
-    "BITS", "BYTES", "CHAINS", "COLUMNS", "FAILURES", "LEVELS", "LOG", "MS", "NS", "OPS", "PAGES",
-    "PERCENT", "ROUNDS", "SYMBOLS", "THREADS", "US",
+    "BITS", "BYTES", "CHAINS", "COLUMNS", "FAILURES", "LEASES", "LEVELS", "LOG", "MS", "NS", "OPS",
+    "PAGES", "PERCENT", "ROUNDS", "SPINS", "SYMBOLS", "THREADS", "TRIES", "US",
 ];
 /// The kernel's own word, whose unit is known; the range of C's `int`.
 const UNITLESS_BOUNDS: &[&str] = &["MAX_BATCH", "C_INT_MAX"];

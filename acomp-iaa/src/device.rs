@@ -1,0 +1,499 @@
+//! A device: queues and engines in groups, who runs its jobs, and what goes wrong.
+//!
+//! Nobody in particular runs a device. Whoever waits for it [drives](Device::drive) it, and
+//! [`EngineThreads`](crate::EngineThreads) do where there are any: each call takes jobs from the
+//! queues for engines that are idle. So a device without threads costs nothing, and a step of a
+//! simulation is a call.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use rustix::thread::sched_getcpu;
+
+use crate::clock::Clock;
+use crate::completion::{AnalyticsError, CompletionRecord, Status};
+use crate::desc::{CompressFlags, Descriptor, Flags, Operation};
+use crate::dma::{Dma, locked};
+use crate::engine::{Engine, broken, failed, page_fault};
+use crate::fault::{Fault, FaultPlan, Faults, PAGE_REQUEST_NS};
+use crate::threads::Alarm;
+use crate::wq::{WorkQueue, WqConfig, Written};
+
+/// What a device is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceConfig {
+    /// As in `iax1`.
+    pub id: u32,
+    /// How many engines each group has.
+    pub group_engines: Vec<usize>,
+    /// The queues.
+    pub queues: Vec<WqConfig>,
+    /// Whether it makes headers of dynamic blocks.
+    pub has_header_generation: bool,
+}
+
+impl DeviceConfig {
+    /// One group of eight engines, and one dedicated queue of 128.
+    #[must_use]
+    pub fn new(id: u32) -> Self {
+        Self {
+            id,
+            group_engines: vec![8],
+            queues: vec![WqConfig::new(128)],
+            has_header_generation: true,
+        }
+    }
+
+    /// With these queues.
+    #[must_use]
+    pub fn with_queues(mut self, queues: Vec<WqConfig>) -> Self {
+        self.queues = queues;
+        self
+    }
+
+    /// With so many engines in each group.
+    #[must_use]
+    pub fn with_engines(mut self, group_engines: Vec<usize>) -> Self {
+        self.group_engines = group_engines;
+        self
+    }
+
+    /// Without the later devices' dynamic blocks.
+    #[must_use]
+    pub fn without_header_generation(mut self) -> Self {
+        self.has_header_generation = false;
+        self
+    }
+}
+
+/// A device in software.
+pub struct Device {
+    config: DeviceConfig,
+    dma: Arc<Dma>,
+    clock: Arc<dyn Clock>,
+    queues: Box<[WorkQueue]>,
+    engines: Box<[EnginePlace]>,
+    is_gone: AtomicBool,
+    /// Counts the resets: what was begun before one is not reported.
+    resets: AtomicU64,
+    has_faults: AtomicBool,
+    faults: Mutex<Faults>,
+    held: Mutex<Vec<Held>>,
+    held_len: AtomicUsize,
+    lost: AtomicU64,
+    unreported: AtomicU64,
+    alarm: OnceLock<Arc<Alarm>>,
+    /// Where the last descriptor came from.
+    submitting_cpu: AtomicUsize,
+    handlers: Mutex<Vec<Handler>>,
+}
+
+/// Called with the interrupt of a completion.
+pub(crate) type Handler = Arc<dyn Fn() + Send + Sync>;
+
+struct EnginePlace {
+    group: usize,
+    is_hung: AtomicBool,
+    state: Mutex<Engine>,
+}
+
+/// A completion that comes later.
+struct Held {
+    due_ns: u64,
+    resets: u64,
+    queue: usize,
+    /// Counts for the queue's running jobs.
+    is_first: bool,
+    report: Report,
+}
+
+/// What is to be told, where, and how.
+#[derive(Clone, Copy)]
+struct Report {
+    completion: u64,
+    interrupt: Option<u16>,
+    record: CompletionRecord,
+}
+
+impl Device {
+    /// A device that meets the faults of `plan`.
+    #[must_use]
+    pub fn new(
+        config: DeviceConfig,
+        dma: Arc<Dma>,
+        clock: Arc<dyn Clock>,
+        plan: FaultPlan,
+    ) -> Arc<Self> {
+        let groups = config.group_engines.iter().enumerate();
+        let engines = groups.flat_map(|(group, count)| (0..*count).map(move |_| group));
+        let engines = engines.map(|group| EnginePlace {
+            group,
+            is_hung: AtomicBool::new(false),
+            state: Mutex::new(Engine::new()),
+        });
+        Arc::new(Self {
+            queues: config.queues.iter().cloned().map(WorkQueue::new).collect(),
+            engines: engines.collect(),
+            config,
+            dma,
+            clock,
+            is_gone: AtomicBool::new(false),
+            resets: AtomicU64::new(0),
+            has_faults: AtomicBool::new(!plan.is_empty()),
+            faults: Mutex::new(Faults::new(plan)),
+            held: Mutex::default(),
+            held_len: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+            unreported: AtomicU64::new(0),
+            alarm: OnceLock::new(),
+            submitting_cpu: AtomicUsize::new(usize::MAX),
+            handlers: Mutex::default(),
+        })
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn config(&self) -> &DeviceConfig {
+        &self.config
+    }
+
+    /// Descriptors that were written to a dedicated queue that was full or off: the software error
+    /// register of the device.
+    #[must_use]
+    pub fn lost_descriptors(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Completions whose address led nowhere.
+    #[must_use]
+    pub fn unreported_completions(&self) -> u64 {
+        self.unreported.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was removed.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// How often it was reset.
+    #[must_use]
+    pub fn resets(&self) -> u64 {
+        self.resets.load(Ordering::Acquire)
+    }
+
+    /// Whether this queue takes descriptors.
+    #[must_use]
+    pub fn is_queue_on(&self, queue: usize) -> bool {
+        self.queues.get(queue).is_some_and(WorkQueue::is_on) && !self.is_gone()
+    }
+
+    /// Meets the faults of `plan` from now on, whose jobs are counted from here.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        let mut faults = locked(&self.faults);
+        self.has_faults.store(!plan.is_empty(), Ordering::Relaxed);
+        *faults = Faults::new(plan);
+    }
+
+    /// Loses all jobs, frees engines that hang, and switches all queues on.
+    pub fn reset(&self) {
+        self.stop();
+        self.queues.iter().for_each(|queue| queue.switch(true));
+    }
+
+    /// Removes the device: all jobs are lost, and it takes no more.
+    pub fn remove(&self) {
+        self.is_gone.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    /// Takes jobs for engines that are idle, up to `budget`; how many jobs and late completions
+    /// there were.
+    pub fn drive(&self, budget: usize) -> usize {
+        self.drive_from(0, budget)
+    }
+
+    /// The same, with preference for an engine, which has its tables in this CPU's cache.
+    pub(crate) fn drive_from(&self, engine: usize, budget: usize) -> usize {
+        self.clock.tick();
+        let mut done = 0;
+        if self.held_len.load(Ordering::Acquire) > 0 {
+            done += self.deliver();
+        }
+        while done < budget && self.run_one(engine) {
+            done += 1;
+        }
+        done
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty())
+            || self.held_len.load(Ordering::Acquire) > 0
+    }
+
+    /// Writes a descriptor to the portal of a queue. `is_alarming`: engine threads that sleep are
+    /// to know.
+    pub(crate) fn write(&self, queue: usize, descriptor: &[u8; 64], is_alarming: bool) -> Written {
+        let refuses = self.faults().is_some_and(|mut faults| faults.refuses());
+        let written = match self.queues.get(queue) {
+            Some(_) if refuses => Written::Retry,
+            Some(queue) => queue.write(descriptor),
+            None => Written::Lost,
+        };
+        if written == Written::Lost {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(alarm) = self.alarm.get() {
+            self.submitting_cpu.store(sched_getcpu(), Ordering::Relaxed);
+            if is_alarming {
+                alarm.ring();
+            }
+        }
+        written
+    }
+
+    /// Was the last descriptor written on this CPU?
+    pub(crate) fn is_submitted_to_from_here(&self) -> bool {
+        self.submitting_cpu.load(Ordering::Relaxed) == sched_getcpu()
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(crate) fn set_alarm(&self, alarm: &Arc<Alarm>) {
+        let _ = self.alarm.set(Arc::clone(alarm)); // The first threads are the only ones.
+    }
+
+    /// The interrupt handle that stands for `handler`.
+    pub(crate) fn add_handler(&self, handler: Handler) -> u16 {
+        let mut handlers = locked(&self.handlers);
+        handlers.push(handler);
+        (handlers.len() - 1) as u16
+    }
+
+    fn stop(&self) {
+        self.resets.fetch_add(1, Ordering::AcqRel);
+        self.queues.iter().for_each(|queue| queue.switch(false));
+        let mut held = locked(&self.held);
+        held.clear();
+        self.held_len.store(0, Ordering::Release);
+        drop(held);
+        self.engines.iter().for_each(|engine| engine.is_hung.store(false, Ordering::Release));
+    }
+
+    fn run_one(&self, preferred: usize) -> bool {
+        if self.queues.iter().all(WorkQueue::is_empty) {
+            return false;
+        }
+        let engines = self.engines.len();
+        for i in preferred..preferred + engines {
+            let Some(place) = self.engines.get(i % engines) else { return false };
+            let Ok(mut engine) = place.state.try_lock() else { continue };
+            if place.is_hung.load(Ordering::Acquire) {
+                continue;
+            }
+            let resets = self.resets();
+            if let Some((queue, descriptor)) = self.take(place.group) {
+                let fault = self.faults().and_then(|mut faults| faults.next());
+                self.run(place, &mut engine, (queue, resets), &descriptor, fault);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next descriptor for an engine of this group, and its queue.
+    fn take(&self, group: usize) -> Option<(usize, [u8; 64])> {
+        let queues = self.queues.iter().enumerate();
+        let mine = queues.filter(|(_, queue)| queue.config.group == group && !queue.is_empty());
+        // Of equal priority, the first.
+        let (index, queue) = mine.min_by_key(|(_, queue)| u8::MAX - queue.config.priority)?;
+        queue.take().map(|descriptor| (index, descriptor))
+    }
+
+    fn run(
+        &self,
+        place: &EnginePlace,
+        engine: &mut Engine,
+        (queue, resets): (usize, u64),
+        descriptor: &[u8; 64],
+        fault: Option<Fault>,
+    ) {
+        let desc = match Descriptor::parse(descriptor) {
+            Ok(desc) => desc,
+            Err(invalid) => {
+                let report = invalid.completion.map(|completion| Report {
+                    completion,
+                    interrupt: invalid.interrupt_handle,
+                    record: invalid.record(),
+                });
+                return self.finish((queue, resets), report, 0);
+            }
+        };
+        match fault {
+            Some(Fault::Hang) => return place.is_hung.store(true, Ordering::Release),
+            Some(Fault::Reset) => return self.stop(),
+            Some(Fault::Removed) => return self.remove(),
+            Some(Fault::QueueOff) => {
+                if let Some(queue) = self.queues.get(queue) {
+                    queue.switch(false);
+                }
+                return;
+            }
+            _ => (),
+        }
+        let record = self.record(engine, queue, &desc, fault);
+        let interrupts = desc.flags.contains(Flags::REQUEST_INTERRUPT);
+        let report = desc.flags.contains(Flags::COMPLETION_VALID).then_some(Report {
+            completion: desc.completion,
+            interrupt: interrupts.then_some(desc.interrupt_handle),
+            record,
+        });
+        match fault {
+            Some(Fault::LostCompletion) => self.finish((queue, resets), None, 0),
+            Some(Fault::Delay(ns)) => self.finish((queue, resets), report, ns),
+            Some(Fault::PageFault) if desc.flags.contains(Flags::BLOCK_ON_FAULT) => {
+                self.finish((queue, resets), report, PAGE_REQUEST_NS);
+            }
+            Some(Fault::DoubleCompletion(ns)) => {
+                self.finish((queue, resets), report, 0);
+                if let Some(report) = report {
+                    self.hold((queue, resets), report, ns, false);
+                }
+            }
+            _ => self.finish((queue, resets), report, 0),
+        }
+    }
+
+    /// What becomes of a job.
+    fn record(
+        &self,
+        engine: &mut Engine,
+        queue: usize,
+        desc: &Descriptor,
+        fault: Option<Fault>,
+    ) -> CompletionRecord {
+        let bytes = desc.src1_bytes.max(desc.dst_bytes_max) as usize;
+        let bytes_max = self.queues.get(queue).map_or(0, |queue| queue.config.transfer_bytes_max);
+        let header = CompressFlags::GENERATE_HEADER.union(CompressFlags::GENERATE_HEADER_ONE_PASS);
+        let (is_compression, makes_header) = match desc.operation {
+            Operation::Compress(flags) => (true, flags.intersects(header)),
+            _ => (false, false),
+        };
+        if bytes > bytes_max {
+            return failed(Status::BAD_TRANSFER_SIZE);
+        }
+        if makes_header && !self.config.has_header_generation {
+            return failed(Status::INVALID_OP_FLAGS);
+        }
+        match fault {
+            Some(Fault::PageFault) if !desc.flags.contains(Flags::BLOCK_ON_FAULT) => {
+                page_fault(desc.dst, true)
+            }
+            Some(Fault::Analytics) => broken(AnalyticsError::DISTANCE_CODE),
+            Some(Fault::Overflow) if is_compression => broken(AnalyticsError::OUTPUT_OVERFLOW),
+            Some(Fault::Overflow) => failed(Status::OUTPUT_OVERFLOW),
+            Some(Fault::Watchdog) => failed(Status::WATCHDOG_EXPIRED),
+            fault => {
+                let mut record = engine.execute(desc, &self.dma);
+                match fault {
+                    Some(Fault::BadCrc) => record.crc ^= 1,
+                    Some(Fault::FlippedBit) => self.flip(desc, record.output_bytes as usize),
+                    _ => (),
+                }
+                record
+            }
+        }
+    }
+
+    /// Flips a bit of the output.
+    fn flip(&self, desc: &Descriptor, output_bytes: usize) {
+        if output_bytes == 0 {
+            return;
+        }
+        let (at, bit) = locked(&self.faults).place(output_bytes);
+        if let Ok(target) = self.dma.find(desc.dst)
+            && let (Ok(range), Ok(mut bytes)) = (target.range(output_bytes), target.write())
+            && let Some(byte) = bytes.get_mut(range.start + at)
+        {
+            *byte ^= 1 << bit;
+        }
+    }
+
+    /// The job is done, and is reported so much later.
+    fn finish(&self, (queue, resets): (usize, u64), report: Option<Report>, late_ns: u64) {
+        match report {
+            Some(report) if late_ns > 0 => self.hold((queue, resets), report, late_ns, true),
+            Some(report) if resets == self.resets() => {
+                self.report(&report);
+                self.left(queue);
+            }
+            _ => self.left(queue),
+        }
+    }
+
+    /// `None`: nothing goes wrong.
+    fn faults(&self) -> Option<MutexGuard<'_, Faults>> {
+        self.has_faults.load(Ordering::Relaxed).then(|| locked(&self.faults))
+    }
+
+    fn left(&self, queue: usize) {
+        if let Some(queue) = self.queues.get(queue) {
+            queue.left();
+        }
+    }
+
+    fn hold(&self, (queue, resets): (usize, u64), report: Report, ns: u64, is_first: bool) {
+        let due_ns = self.clock.now_ns() + ns;
+        let mut held = locked(&self.held);
+        held.push(Held { due_ns, resets, queue, is_first, report });
+        self.held_len.store(held.len(), Ordering::Release);
+    }
+
+    /// Reports what is due.
+    fn deliver(&self) -> usize {
+        let now_ns = self.clock.now_ns();
+        let mut due = Vec::new();
+        let mut held = locked(&self.held);
+        held.retain(|held| {
+            let is_due = held.due_ns <= now_ns;
+            if is_due {
+                due.push((held.resets, held.queue, held.is_first, held.report));
+            }
+            !is_due
+        });
+        self.held_len.store(held.len(), Ordering::Release);
+        drop(held);
+        for (resets, queue, is_first, report) in &due {
+            if *resets == self.resets() {
+                self.report(report);
+            }
+            if *is_first {
+                self.left(*queue);
+            }
+        }
+        due.len()
+    }
+
+    fn report(&self, report: &Report) {
+        let target = self.dma.find(report.completion);
+        if target.and_then(|target| target.complete(&report.record.encode())).is_err() {
+            self.unreported.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(handle) = report.interrupt {
+            let handler = locked(&self.handlers).get(usize::from(handle)).cloned();
+            if let Some(handler) = handler {
+                handler();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("config", &self.config).finish_non_exhaustive()
+    }
+}

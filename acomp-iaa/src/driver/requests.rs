@@ -1,0 +1,170 @@
+//! Requests that complete later: the engine behind a transform's port.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+
+use acomp_core::{
+    DrivenBy, Engine, Error, ExecutedOn, Job as Request, OpenError, Outcome, Progress, Refused,
+};
+
+use super::accel::{Accel, SyncMode};
+use super::job::{Job, Mode};
+use super::lanes::{Ended, Lanes};
+
+/// Submits requests to the queues, and completes them when it is polled or interrupted.
+pub(crate) struct IaaEngine {
+    accel: Arc<Accel>,
+    state: Mutex<Running>,
+    /// An interrupt came while somebody had the state: he is to look again.
+    is_rung: AtomicBool,
+}
+
+struct Running {
+    lanes: Lanes,
+    requests: Vec<(Request, Job)>,
+    /// Nothing was done when it was polled last.
+    is_idle: bool,
+}
+
+/// Requests that have ended, to be completed when nothing is locked: that runs wakers, and may
+/// submit what waited for room.
+type Finished = [Option<(Request, Outcome, ExecutedOn)>; FINISHED_OPS_MAX];
+
+impl IaaEngine {
+    pub(crate) fn open(accel: &Arc<Accel>, mode: Mode) -> Result<Arc<Self>, OpenError> {
+        let lanes = Lanes::open(accel, mode, REQUEST_OPS_MAX)?;
+        let requests = Vec::with_capacity(REQUEST_OPS_MAX);
+        let engine = Arc::new(Self {
+            accel: Arc::clone(accel),
+            state: Mutex::new(Running { lanes, requests, is_idle: false }),
+            is_rung: AtomicBool::new(false),
+        });
+        let weak = Arc::downgrade(&engine);
+        accel.bell().tell(move || {
+            let engine = weak.upgrade();
+            engine.as_deref().map(Self::interrupted).is_some()
+        });
+        Ok(engine)
+    }
+
+    /// A device says that something has completed.
+    fn interrupted(&self) {
+        self.is_rung.store(true, Ordering::Release);
+        // Whoever has the state sees the flag before he leaves it.
+        while self.is_rung.load(Ordering::Acquire) {
+            let Some(state) = self.try_state() else { return };
+            self.is_rung.store(false, Ordering::Release);
+            self.finish(state, FINISHED_OPS_MAX);
+        }
+    }
+
+    /// Completes what has ended, up to `budget`.
+    fn finish(&self, mut state: MutexGuard<'_, Running>, budget: usize) -> usize {
+        let mut finished: Finished = [const { None }; FINISHED_OPS_MAX];
+        let count = state.collect(&mut finished[..budget.min(FINISHED_OPS_MAX)]);
+        drop(state);
+        for (request, outcome, on) in finished.into_iter().flatten() {
+            request.complete(outcome, on);
+        }
+        count
+    }
+
+    fn try_state(&self) -> Option<MutexGuard<'_, Running>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// What was rung for while the state was held.
+    fn look_again(&self) {
+        if self.is_rung.load(Ordering::Acquire) {
+            self.interrupted();
+        }
+    }
+}
+
+impl Running {
+    fn collect(&mut self, finished: &mut [Option<(Request, Outcome, ExecutedOn)>]) -> usize {
+        let mut places = finished.iter_mut();
+        let mut count = 0;
+        let mut at = 0;
+        while at < self.requests.len() && places.len() > 0 {
+            let (mut request, job) = self.requests.swap_remove(at);
+            let direction = request.direction();
+            let (src, dst) = request.io();
+            let (outcome, on) = match self.lanes.look(job, dst, self.is_idle) {
+                Ended::Answer(outcome) => (outcome, ExecutedOn::Driver),
+                Ended::Again => (self.lanes.in_software(direction, src, dst), ExecutedOn::Fallback),
+                Ended::No(job) => {
+                    self.requests.push((request, job));
+                    let last = self.requests.len() - 1;
+                    self.requests.swap(at, last);
+                    at += 1;
+                    continue;
+                }
+            };
+            count += 1;
+            if let Some(place) = places.next() {
+                *place = Some((request, outcome, on));
+            }
+        }
+        count
+    }
+}
+
+impl Engine for IaaEngine {
+    fn submit(&self, mut request: Request) -> Result<(), Refused> {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.lanes.refresh();
+        if !state.lanes.has_lease() || state.requests.len() == REQUEST_OPS_MAX {
+            return Err(Refused { error: Error::Busy, job: request });
+        }
+        let direction = request.direction();
+        let (src, dst) = request.io();
+        let done = match state.lanes.submit(direction, src, dst.len(), true) {
+            Some(job) => {
+                state.requests.push((request, job));
+                None
+            }
+            None => {
+                let outcome = state.lanes.in_software(direction, src, dst);
+                Some((request, outcome))
+            }
+        };
+        drop(state);
+        if let Some((request, outcome)) = done {
+            request.complete(outcome, ExecutedOn::Fallback);
+        }
+        self.look_again();
+        Ok(())
+    }
+
+    fn poll(&self, budget: usize) -> Progress {
+        let driven: usize =
+            self.accel.bound().devices.iter().map(|bound| bound.device.drive(budget)).sum();
+        let Some(mut state) = self.try_state() else {
+            // Somebody else is at it.
+            return Progress { completed: 0, driven_by: DrivenBy::Caller };
+        };
+        state.is_idle = driven == 0;
+        let is_interrupted = state.lanes.sync_mode() == SyncMode::AsyncIrq;
+        let completed = self.finish(state, budget);
+        self.look_again();
+        let driven_by = if is_interrupted { DrivenBy::Device } else { DrivenBy::Caller };
+        Progress { completed, driven_by }
+    }
+}
+
+impl fmt::Debug for IaaEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IaaEngine").finish_non_exhaustive()
+    }
+}
+
+/// Requests that are with devices at a time.
+const REQUEST_OPS_MAX: usize = 64;
+/// Requests that are completed at a time.
+const FINISHED_OPS_MAX: usize = 16;

@@ -1,0 +1,158 @@
+//! Work queues, and the portals that descriptors are written to.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::bits::opcode::DRAIN;
+use crate::dma::locked;
+
+/// How a queue is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WqConfig {
+    /// Descriptors that it holds.
+    pub size: usize,
+    /// Of a shared queue: from this many descriptors on, portals ask to try again.
+    pub threshold: usize,
+    /// Who writes to it.
+    pub mode: WqMode,
+    /// Engines take from queues of higher priority first: 1 to 15.
+    pub priority: u8,
+    /// Which of the device's groups it belongs to.
+    pub group: usize,
+    /// The longest source or destination, in bytes.
+    pub transfer_bytes_max: usize,
+}
+
+/// Who writes to a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "one or several")]
+pub enum WqMode {
+    /// One client, who counts: a descriptor too many is lost.
+    Dedicated,
+    /// Several, who are told to try again.
+    Shared,
+}
+
+impl WqConfig {
+    /// A dedicated queue of this size, of the first group, for transfers of up to 2 MiB.
+    #[must_use]
+    pub const fn new(size: usize) -> Self {
+        Self {
+            size,
+            threshold: size,
+            mode: WqMode::Dedicated,
+            priority: 10,
+            group: 0,
+            transfer_bytes_max: 2 << 20,
+        }
+    }
+
+    /// A shared one.
+    #[must_use]
+    pub const fn shared(mut self, threshold: usize) -> Self {
+        (self.mode, self.threshold) = (WqMode::Shared, threshold);
+        self
+    }
+
+    /// With another priority.
+    #[must_use]
+    pub const fn with_priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Of another group.
+    #[must_use]
+    pub const fn of_group(mut self, group: usize) -> Self {
+        self.group = group;
+        self
+    }
+}
+
+/// What became of a descriptor that was written to a portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Written {
+    /// It is in the queue, behind so many others.
+    Behind(usize),
+    /// The queue is full, or off: try again.
+    Retry,
+    /// The queue was full, or off, and has no way to say so.
+    Lost,
+}
+
+/// A queue of a device.
+#[derive(Debug)]
+pub(crate) struct WorkQueue {
+    pub(crate) config: WqConfig,
+    is_on: AtomicBool,
+    len: AtomicUsize,
+    /// Jobs that an engine has taken and that are not done.
+    running: AtomicUsize,
+    entries: Mutex<VecDeque<[u8; 64]>>,
+}
+
+impl WorkQueue {
+    pub(crate) fn new(config: WqConfig) -> Self {
+        let entries = Mutex::new(VecDeque::with_capacity(config.size));
+        let (len, running) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { config, is_on: AtomicBool::new(true), len, running, entries }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Acquire)
+    }
+
+    /// Takes a descriptor from a portal.
+    pub(crate) fn write(&self, descriptor: &[u8; 64]) -> Written {
+        let (room, refused) = match self.config.mode {
+            WqMode::Dedicated => (self.config.size, Written::Lost),
+            WqMode::Shared => (self.config.threshold.min(self.config.size), Written::Retry),
+        };
+        let mut entries = locked(&self.entries);
+        if !self.is_on() || entries.len() >= room {
+            return refused;
+        }
+        entries.push_back(*descriptor);
+        self.len.store(entries.len(), Ordering::Release);
+        Written::Behind(entries.len() - 1)
+    }
+
+    /// The next descriptor for an engine. A drain waits until all others are done.
+    pub(crate) fn take(&self) -> Option<[u8; 64]> {
+        let mut entries = locked(&self.entries);
+        let is_drain = entries.front().is_some_and(|front| front[OPCODE_AT] == DRAIN);
+        if is_drain && self.running.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let descriptor = entries.pop_front()?;
+        self.len.store(entries.len(), Ordering::Release);
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Some(descriptor)
+    }
+
+    /// A job that was taken is done.
+    pub(crate) fn left(&self) {
+        let _ = self
+            .running
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| running.checked_sub(1));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Acquire) == 0
+    }
+
+    /// Switches the queue on or off; what is in it when it goes off is lost.
+    pub(crate) fn switch(&self, is_on: bool) {
+        let mut entries = locked(&self.entries);
+        self.is_on.store(is_on, Ordering::Release);
+        entries.clear();
+        self.len.store(0, Ordering::Release);
+        self.running.store(0, Ordering::Release);
+    }
+}
+
+/// The byte of a descriptor that has the opcode: the last of the flags' word.
+const OPCODE_AT: usize = 7;

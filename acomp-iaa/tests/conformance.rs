@@ -1,0 +1,47 @@
+//! The drivers pass the suite that every driver passes, in every mode.
+
+use std::sync::Arc;
+
+use acomp_iaa::{
+    Accel, DeflateIaa, Device, DeviceConfig, EngineThreads, FaultPlan, RealClock, Settings,
+    SyncMode, model,
+};
+use acomp_testmgr::{Suite, alg_test};
+
+#[test]
+fn both_drivers_pass_in_every_mode() {
+    for sync_mode in [SyncMode::Sync, SyncMode::Async, SyncMode::AsyncIrq] {
+        for verify_compress in [false, true] {
+            let mut settings = Settings::default();
+            (settings.sync_mode, settings.verify_compress) = (sync_mode, verify_compress);
+            let accel = Accel::new(settings);
+            let dma = Arc::clone(accel.dma());
+            let clock = Arc::new(RealClock::new());
+            let device = Device::new(DeviceConfig::new(1), dma, clock, FaultPlan::new(0));
+            accel.bind(&device).unwrap();
+            let _threads = EngineThreads::start(&[device], 1).unwrap();
+            // With interrupts, each page waits for another thread to wake up.
+            let suite = if sync_mode == SyncMode::AsyncIrq { Suite::Gate } else { Suite::Full };
+            for alg in [DeflateIaa::fixed(&accel).unwrap(), DeflateIaa::dynamic(&accel).unwrap()] {
+                let report = alg_test(&alg, suite);
+                assert!(report.is_passed(), "{sync_mode:?}, verify {verify_compress}: {report}");
+            }
+            assert!(accel.stats().total_comp_calls > 50, "{:?}", accel.stats());
+        }
+    }
+}
+
+#[test]
+fn without_a_device_everything_is_software() {
+    let accel = Accel::new(Settings::default());
+    let report = alg_test(&DeflateIaa::fixed(&accel).unwrap(), Suite::Full);
+    assert!(report.is_passed(), "{report}");
+    assert_eq!(accel.stats().total_comp_calls, 0);
+    assert!(accel.stats().total_sw_comp_calls > 1000);
+}
+
+#[test]
+fn the_default_model_works_out_of_the_box() {
+    let report = alg_test(&DeflateIaa::fixed(&model().unwrap()).unwrap(), Suite::Gate);
+    assert!(report.is_passed(), "{report}");
+}
