@@ -6,21 +6,32 @@
 //! driver uses them; records are words that one side writes and the other polls.
 
 use std::ops::Range;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use crate::completion::CompletionRecord;
 
 /// The address space of a device and its driver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dma {
-    table: RwLock<Vec<Arc<Region>>>,
-    /// Indices of regions that nobody leases.
-    free: Mutex<Vec<u32>>,
+    /// Made when they are needed, and kept: devices look regions up without a lock.
+    chunks: Box<[OnceLock<Arc<[Region]>>]>,
+    free: Mutex<Free>,
+}
+
+/// Regions that nobody leases.
+#[derive(Debug, Default)]
+struct Free {
+    indices: Vec<usize>,
+    /// How many regions there are.
+    regions: usize,
 }
 
 /// What an address leads to. On cache lines of its own: a driver polls the record.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 struct Region {
     record: [AtomicU64; RECORD_BYTES / 8],
@@ -33,8 +44,8 @@ struct Region {
 #[derive(Debug)]
 pub struct Lease {
     dma: Arc<Dma>,
-    region: Arc<Region>,
-    index: u32,
+    chunk: Arc<[Region]>,
+    index: usize,
 }
 
 /// A device asked for an address that leads nowhere.
@@ -45,7 +56,8 @@ impl Dma {
     /// An empty address space.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self::default())
+        let chunks = (0..LEASES_MAX / CHUNK_REGIONS).map(|_| OnceLock::new()).collect();
+        Arc::new(Self { chunks, free: Mutex::default() })
     }
 
     /// Leases a region of `len` bytes, zeroed. `None`: there are too many leases.
@@ -54,60 +66,53 @@ impl Dma {
         if len > REGION_BYTES_MAX {
             return None;
         }
-        let index = locked(&self.free).pop();
-        let (index, region) = match index {
-            Some(index) => {
-                let region = Arc::clone(self.table().get(index as usize)?);
-                *region.write() = vec![0; len].into();
-                region.forget(1);
-                (index, region)
-            }
-            None => {
-                let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-                if table.len() == LEASES_MAX {
-                    return None;
-                }
-                let region = Arc::new(Region {
-                    record: Default::default(),
-                    generation: AtomicU64::new(1),
-                    bytes: RwLock::new(vec![0; len].into()),
-                });
-                table.push(Arc::clone(&region));
-                (table.len() as u32 - 1, region)
-            }
-        };
-        Some(Lease { dma: Arc::clone(self), region, index })
+        let index = self.take_free()?;
+        let chunk = self.chunks.get(index / CHUNK_REGIONS)?;
+        let chunk = Arc::clone(
+            chunk.get_or_init(|| (0..CHUNK_REGIONS).map(|_| Region::default()).collect()),
+        );
+        let lease = Lease { dma: Arc::clone(self), chunk, index };
+        *lease.region().write() = vec![0; len].into();
+        lease.region().forget(1);
+        Some(lease)
     }
 
     /// How many leases are held.
     #[must_use]
     pub fn leases(&self) -> usize {
-        let free = locked(&self.free).len();
-        self.table().len() - free
+        let free = locked(&self.free);
+        free.regions - free.indices.len()
     }
 
     /// What an address leads to.
-    pub(crate) fn find(&self, address: u64) -> Result<Target, Fault> {
+    pub(crate) fn find(&self, address: u64) -> Result<Target<'_>, Fault> {
         let index = (address >> OFFSET_BITS) as usize % LEASES_MAX;
-        let region = self.table().get(index).cloned().ok_or(Fault)?;
+        let chunk = self.chunks.get(index / CHUNK_REGIONS).and_then(OnceLock::get);
+        let region = chunk.and_then(|chunk| chunk.get(index % CHUNK_REGIONS)).ok_or(Fault)?;
         let tag = address >> (OFFSET_BITS + INDEX_BITS);
         Ok(Target { region, tag, offset: address as usize % (1 << OFFSET_BITS) })
     }
 
-    fn table(&self) -> RwLockReadGuard<'_, Vec<Arc<Region>>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    fn take_free(&self) -> Option<usize> {
+        let mut free = locked(&self.free);
+        if let Some(index) = free.indices.pop() {
+            return Some(index);
+        }
+        let index = free.regions;
+        free.regions = (index < LEASES_MAX).then_some(index + 1)?;
+        Some(index)
     }
 }
 
 /// A place in a region, as the device found it.
 #[derive(Debug)]
-pub(crate) struct Target {
-    region: Arc<Region>,
+pub(crate) struct Target<'d> {
+    region: &'d Region,
     tag: u64,
     offset: usize,
 }
 
-impl Target {
+impl Target<'_> {
     /// The bytes, while nobody writes to them.
     pub(crate) fn read(&self) -> Result<RwLockReadGuard<'_, Box<[u8]>>, Fault> {
         let bytes = self.region.read();
@@ -127,7 +132,7 @@ impl Target {
     }
 
     pub(crate) fn is_in_region_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.region, &other.region)
+        ptr::eq(self.region, other.region)
     }
 
     /// Writes a completion record, its status last.
@@ -176,10 +181,14 @@ impl Region {
 }
 
 impl Lease {
+    fn region(&self) -> &Region {
+        &self.chunk[self.index % CHUNK_REGIONS]
+    }
+
     /// Where the completion record is.
     #[must_use]
     pub fn record_address(&self) -> u64 {
-        self.region.tag() << (OFFSET_BITS + INDEX_BITS) | u64::from(self.index) << OFFSET_BITS
+        self.region().tag() << (OFFSET_BITS + INDEX_BITS) | (self.index as u64) << OFFSET_BITS
     }
 
     /// Where the byte at `offset` is.
@@ -190,30 +199,31 @@ impl Lease {
 
     /// The bytes, while no device uses them.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Box<[u8]>> {
-        self.region.read()
+        self.region().read()
     }
 
     /// The bytes, to be written while no device uses them.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Box<[u8]>> {
-        self.region.write()
+        self.region().write()
     }
 
     /// Clears the record, and makes the addresses that were given out lead nowhere: what still
     /// comes for the last use of the lease finds nothing.
     pub(crate) fn renew(&self) {
-        self.region.forget(2);
+        self.region().forget(2);
     }
 
     /// What the device has reported, if it has.
     #[inline]
     pub(crate) fn completion(&self) -> Option<CompletionRecord> {
-        let first = self.region.record.first()?.load(Ordering::Acquire);
+        let region = self.region();
+        let first = region.record.first()?.load(Ordering::Acquire);
         if first as u8 == 0 {
             return None;
         }
         let mut bytes = [0; RECORD_BYTES];
         let (words, _) = bytes.as_chunks_mut::<8>();
-        for (to, word) in words.iter_mut().zip(&self.region.record) {
+        for (to, word) in words.iter_mut().zip(&region.record) {
             *to = word.load(Ordering::Relaxed).to_le_bytes();
         }
         Some(CompletionRecord::parse(&bytes))
@@ -222,8 +232,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.region.forget(1);
-        locked(&self.dma.free).push(self.index);
+        self.region().forget(1);
+        locked(&self.dma.free).indices.push(self.index);
     }
 }
 
@@ -235,6 +245,7 @@ pub(crate) const RECORD_BYTES: usize = 64;
 /// What a region holds beside its record.
 pub const REGION_BYTES_MAX: usize = (1 << OFFSET_BITS) - RECORD_BYTES;
 const LEASES_MAX: usize = 1 << INDEX_BITS;
+const CHUNK_REGIONS: usize = 256;
 /// An address: the offset in the region, the region, its generation.
 const OFFSET_BITS: u32 = 22;
 const INDEX_BITS: u32 = 16;
