@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use acomp::zswap::PAGE_BYTES;
+use acomp::{Acomp, Chain, Op, Params, Registry};
 use acomp_iaa::topology::{Machine, Map, Policy, Queue, QueueKind, Served, cpu_list};
+use acomp_iaa::{DeflateIaa, model};
 use anyhow::{Context, Result};
 
 use crate::output::{Row, Rows, row};
+use crate::pages;
+use crate::progress::Progress;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -16,6 +22,18 @@ pub(crate) enum Command {
     /// Compressions go to all queues for them in the package in turn, decompressions to those of
     /// the CPU's own device.
     Topology(Topology),
+    /// What the driver counts while the pages of these files are compressed and decompressed.
+    ///
+    /// In chains of 16 pages, on the default model. The names are the kernel's: of `global_stats`,
+    /// and of `wq_stats` for each queue.
+    Stats(Stats),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Stats {
+    /// Files of raw 4096-byte pages.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -28,6 +46,7 @@ pub(crate) struct Topology {
 pub(crate) fn run(command: &Command) -> Result<Rows> {
     match command {
         Command::Topology(args) => topology(args),
+        Command::Stats(args) => stats(args),
     }
 }
 
@@ -41,6 +60,38 @@ fn topology(args: &Topology) -> Result<Rows> {
     };
     let map = Map::new(&machine, &Policy::default())?;
     Ok(Rows::new(map.served().flat_map(|served| queues(&served, &origin)).collect()))
+}
+
+fn stats(args: &Stats) -> Result<Rows> {
+    let pages = pages::read(&args.files)?;
+    let accel = model()?;
+    let registry = Registry::from_entries([]);
+    let _added = registry.add(Arc::new(DeflateIaa::fixed(&accel)?))?;
+    let mut session = Acomp::alloc_in(&registry, "deflate-iaa", Params::new())?.session()?;
+    let progress = Progress::new("pages", pages.len());
+    let (mut streams, mut backs) = ([[0; PAGE_BYTES]; CHAIN_PAGES], [[0; PAGE_BYTES]; CHAIN_PAGES]);
+    for folio in pages.chunks(CHAIN_PAGES) {
+        let mut chain = Chain::<CHAIN_PAGES>::new();
+        for (page, stream) in folio.iter().zip(&mut streams) {
+            let _ = chain.push(Op::compress(page, stream)); // Room for a folio.
+        }
+        session.run(chain.as_mut_ops());
+        let mut back = Chain::<CHAIN_PAGES>::new();
+        for (op, dst) in
+            chain.ops().iter().zip(&mut backs).filter(|(op, _)| !op.output().is_empty())
+        {
+            let _ = back.push(Op::decompress(op.output(), dst));
+        }
+        session.run(back.as_mut_ops());
+        progress.step(folio.len());
+    }
+    let global = accel.stats().rows().map(|(name, value)| ("global".to_owned(), name, value));
+    let queues = accel.wq_stats();
+    let queues = queues.iter().flat_map(|(device, wq, stats)| {
+        stats.rows().map(|(name, value)| (format!("iax{device}/wq{wq}"), name, value))
+    });
+    let row = |(of, counter, value)| row! { of: of, counter: counter, value: value };
+    Ok(Rows::new(global.into_iter().chain(queues).map(row).collect()))
 }
 
 /// Reads a description.
@@ -71,3 +122,5 @@ fn queues(served: &Served<'_>, origin: &str) -> Vec<Row> {
     };
     device.queues.iter().zip(*kinds).map(row).collect()
 }
+
+const CHAIN_PAGES: usize = 16;

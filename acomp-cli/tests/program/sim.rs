@@ -96,3 +96,20 @@ fn case(row: &Value) -> &str {
 fn number(row: &Value, key: &str) -> f64 {
     row[key].as_f64().unwrap()
 }
+
+#[test]
+fn iaa_stats_count_each_page_that_a_device_had() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("pages");
+    let pages: Vec<u8> = (0..40 * 4096).map(|i| (i / 64) as u8).collect();
+    fs::write(&file, pages).unwrap();
+    let rows = rows(&["iaa", "stats", path(&file)]);
+    let value = |of: &str, counter: &str| {
+        let row = rows.iter().find(|row| row["of"] == of && row["counter"] == counter);
+        row.unwrap()["value"].as_u64().unwrap()
+    };
+    assert!(value("global", "total_comp_calls") == 40);
+    assert!(value("global", "total_decomp_calls") == 40);
+    assert_eq!(value("iax1/wq0", "comp_calls"), value("global", "total_comp_calls"));
+    assert_eq!(value("iax1/wq0", "decomp_bytes"), value("global", "total_decomp_bytes_in"));
+}
