@@ -230,7 +230,7 @@ fn a_wrong_description_names_the_field() {
         (queue(r#""priority": 256"#), "packages[0].devices[0].queues[0].priority: "),
         (queue(r#""group": 1"#), "packages[0].devices[0].queues[0].group: "),
         (queue(r#""mode": "both""#), "packages[0].devices[0].queues[0].mode: "),
-        (queue(r#""sise": 1"#), "packages[0].devices[0].queues[0].sise: "),
+        (queue(r#""sizes": 1"#), "packages[0].devices[0].queues[0].sizes: "),
     ];
     for (text, field) in cases {
         let error = Machine::from_json(&text).expect_err(&text).to_string();
