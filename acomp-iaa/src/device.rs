@@ -425,13 +425,17 @@ impl Device {
 
     /// The job is done, and is reported so much later.
     fn finish(&self, (queue, resets): (usize, u64), report: Option<Report>, late_ns: u64) {
+        // A reset has forgotten the job.
+        if resets != self.resets() {
+            return;
+        }
         match report {
             Some(report) if late_ns > 0 => self.hold((queue, resets), report, late_ns, true),
-            Some(report) if resets == self.resets() => {
+            Some(report) => {
                 self.report(&report);
                 self.left(queue);
             }
-            _ => self.left(queue),
+            None => self.left(queue),
         }
     }
 
@@ -468,9 +472,10 @@ impl Device {
         self.held_len.store(held.len(), Ordering::Release);
         drop(held);
         for (resets, queue, is_first, report) in &due {
-            if *resets == self.resets() {
-                self.report(report);
+            if *resets != self.resets() {
+                continue;
             }
+            self.report(report);
             if *is_first {
                 self.left(*queue);
             }

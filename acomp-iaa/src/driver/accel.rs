@@ -86,6 +86,8 @@ pub enum BindError {
 pub struct Accel {
     dma: Arc<Dma>,
     settings: Mutex<Settings>,
+    /// Held while what is bound is changed.
+    changing: Mutex<()>,
     bound: RwLock<Arc<Bound>>,
     /// Counts the changes of `bound`.
     version: AtomicU64,
@@ -107,9 +109,6 @@ pub(crate) struct Bound {
 #[derive(Debug)]
 pub(crate) struct BoundDevice {
     pub(crate) device: Arc<Device>,
-    /// The tables for fixed blocks, for as long as jobs may refer to them.
-    #[expect(dead_code, reason = "held, not read: the device reads it")]
-    aecs: Lease,
     queues: Vec<Arc<Wq>>,
 }
 
@@ -118,7 +117,8 @@ pub(crate) struct BoundDevice {
 pub(crate) struct Wq {
     pub(crate) device: Arc<Device>,
     pub(crate) index: usize,
-    pub(crate) aecs_address: u64,
+    /// The tables for fixed blocks, for as long as a job may refer to them.
+    aecs: Arc<Lease>,
     /// The handle of the interrupt that rings the driver's bell.
     pub(crate) interrupt: u16,
     /// `None`: a shared queue, which says itself when it is full.
@@ -145,6 +145,7 @@ impl Accel {
         Arc::new(Self {
             dma: Dma::new(),
             settings: Mutex::new(settings),
+            changing: Mutex::new(()),
             bound: RwLock::new(Arc::new(bound)),
             version: AtomicU64::new(0),
             bell: Arc::default(),
@@ -170,12 +171,11 @@ impl Accel {
     /// # Errors
     /// [`IsBound`] while a device is bound.
     pub fn set(&self, settings: Settings) -> Result<(), IsBound> {
-        let mut current = locked(&self.settings);
+        let _changing = locked(&self.changing);
         if !self.bound().devices.is_empty() {
             return Err(IsBound);
         }
-        *current = settings;
-        drop(current);
+        *locked(&self.settings) = settings;
         self.publish(Vec::new());
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Accel {
         if device.is_gone() {
             return Err(BindError::Gone);
         }
-        let aecs = self.dma.lease(AECS_BYTES).ok_or(BindError::NoMemory)?;
+        let aecs = Arc::new(self.dma.lease(AECS_BYTES).ok_or(BindError::NoMemory)?);
         aecs.write().copy_from_slice(&Aecs::fixed().encode());
         let bell = Arc::clone(&self.bell);
         let interrupt = device.add_handler(Arc::new(move || bell.ring()));
@@ -200,7 +200,7 @@ impl Accel {
             Arc::new(Wq {
                 device: Arc::clone(device),
                 index,
-                aecs_address: aecs.address(0),
+                aecs: Arc::clone(&aecs),
                 interrupt,
                 credits,
                 given_up_until_ns: AtomicU64::new(0),
@@ -208,7 +208,8 @@ impl Accel {
             })
         });
         let queues = queues.collect();
-        let device = Arc::new(BoundDevice { device: Arc::clone(device), aecs, queues });
+        let device = Arc::new(BoundDevice { device: Arc::clone(device), queues });
+        let _changing = locked(&self.changing);
         let mut devices = self.bound().devices.clone();
         devices.push(device);
         self.publish(devices);
@@ -217,6 +218,7 @@ impl Accel {
 
     /// Submits to the queues of this device no more. What is in them completes.
     pub fn unbind(&self, id: u32) {
+        let _changing = locked(&self.changing);
         let mut devices = self.bound().devices.clone();
         devices.retain(|bound| {
             let is_other = bound.device.config().id != id;
@@ -288,6 +290,10 @@ impl fmt::Debug for Accel {
 }
 
 impl Wq {
+    pub(crate) fn aecs_address(&self) -> u64 {
+        self.aecs.address(0)
+    }
+
     /// May somebody submit?
     pub(crate) fn is_open(&self) -> bool {
         let until = self.given_up_until_ns.load(Ordering::Acquire);

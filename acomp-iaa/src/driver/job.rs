@@ -46,7 +46,7 @@ impl Task {
         let operation = match (self.direction, self.mode) {
             (Direction::Compress, Mode::Fixed) => {
                 flags |= Flags::READ_SRC2_AECS;
-                (src2, src2_bytes) = (wq.aecs_address, crate::bits::aecs::BYTES as u32);
+                (src2, src2_bytes) = (wq.aecs_address(), crate::bits::aecs::BYTES as u32);
                 Operation::Compress(
                     CompressFlags::FLUSH_OUTPUT | CompressFlags::APPEND_END_OF_BLOCK,
                 )
