@@ -28,7 +28,7 @@ fn faults_by_seed() {
 }
 
 #[test]
-#[ignore = "takes minutes in a release build: cargo xtask ci --full runs it"]
+#[ignore = "takes 40 s in a release build: cargo xtask ci --full runs it"]
 fn faults_by_many_seeds() {
     for seed in 0..10 * SEEDS {
         println!("to replay: ACOMP_SEED={seed} cargo test -p acomp-iaa --test simulation");

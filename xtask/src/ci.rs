@@ -48,8 +48,9 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
     if full {
         steps.run("minimal versions", || minimal_versions(sh, target_dir))?;
         steps.run("fat LTO", || fat_lto(sh, target_dir))?;
-        steps.run("many flips", || {
-            Ok(cmd!(sh, "cargo test --release -p page-codec -- --ignored").run()?)
+        steps.run("many flips and faults", || {
+            let ignored = ["-p", "page-codec", "-p", "acomp-iaa", "--", "--ignored"];
+            Ok(cmd!(sh, "cargo test --release {ignored...}").run()?)
         })?;
         steps.run("fuzz", || fuzz::run(workspace, fuzz::SECONDS, None))?;
         steps.run("bench overhead", || bench(sh, "overhead", OVERHEAD_BARS))?;
