@@ -451,7 +451,7 @@ impl Device {
     }
 
     fn hold(&self, (queue, resets): (usize, u64), report: Report, ns: u64, is_first: bool) {
-        let due_ns = self.clock.now_ns() + ns;
+        let due_ns = self.clock.now_ns().saturating_add(ns);
         let mut held = locked(&self.held);
         held.push(Held { due_ns, resets, queue, is_first, report });
         self.held_len.store(held.len(), Ordering::Release);

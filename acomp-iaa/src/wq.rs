@@ -75,8 +75,8 @@ impl WqConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Written {
-    /// It is in the queue, behind so many others.
-    Behind(usize),
+    /// It is in the queue.
+    Accepted,
     /// The queue is full, or off: try again.
     Retry,
     /// The queue was full, or off, and has no way to say so.
@@ -117,7 +117,7 @@ impl WorkQueue {
         }
         entries.push_back(*descriptor);
         self.len.store(entries.len(), Ordering::Release);
-        Written::Behind(entries.len() - 1)
+        Written::Accepted
     }
 
     /// The next descriptor for an engine. A drain waits until all others are done.

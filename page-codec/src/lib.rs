@@ -3,7 +3,7 @@
 //! General libraries compress streams: they keep windows, grow buffers, and make tables that pay
 //! off after many pages. A cache of memory pages, a swap or a device model has 4096 bytes at a time
 //! and wants them gone in microseconds. That shape allows small tables, 16-bit positions, a history
-//! that is the page itself, and several pages in flight to hide latencies.
+//! that is the page itself, and buffers of constant size.
 //!
 //! The codecs allocate nothing, never write beyond `dst`, and never panic, whatever they are given.
 //! What they write is standard: raw deflate (RFC 1951) with distances of at most 4096 bytes, and

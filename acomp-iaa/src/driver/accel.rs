@@ -302,7 +302,7 @@ impl Wq {
 
     /// Nobody submits for a while; then the next job is the probe.
     pub(crate) fn give_up(&self, ns: u64) {
-        let until = self.device.clock().now_ns() + ns;
+        let until = self.device.clock().now_ns().saturating_add(ns);
         self.given_up_until_ns.store(until.max(1), Ordering::Release);
     }
 

@@ -1,5 +1,7 @@
 //! One job: a lease that a device works on, from its submission to what became of it.
 
+use std::sync::Arc;
+
 use acomp_core::{Direction, Error, Outcome};
 
 use super::accel::{Settings, Wq};
@@ -8,7 +10,6 @@ use crate::desc::{CompressFlags, DecompressFlags, Descriptor, Flags, Operation};
 use crate::dma::Lease;
 use crate::stats::GlobalCounters;
 use crate::wq::Written;
-use std::sync::Arc;
 
 /// Which of the driver's algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +276,7 @@ fn write(wq: &Wq, descriptor: &Descriptor, tries: usize, is_alarming: bool) -> O
     for _ in 0..tries {
         if let Some(resets) = wq.take_credit() {
             match wq.write(&descriptor, is_alarming) {
-                Written::Behind(_) => return Some(resets),
+                Written::Accepted => return Some(resets),
                 Written::Retry => wq.return_credit(resets),
                 // The queue went off meanwhile.
                 Written::Lost => {
