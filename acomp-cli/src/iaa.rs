@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use acomp::zswap::PAGE_BYTES;
-use acomp::{Acomp, Chain, Op, Params, Registry};
-use acomp_iaa::topology::{Machine, Map, Policy, Queue, QueueKind, Served, cpu_list};
-use acomp_iaa::{DeflateIaa, model};
+use acomp::{Acomp, Algorithm, Chain, Op, Params, Registry};
+use acomp_iaa::topology::{Machine, Map, Policy, QueueKind, Served, cpu_list};
+use acomp_iaa::{DeflateIaa, WqConfig, model};
 use anyhow::{Context, Result};
 
 use crate::output::{Row, Rows, row};
@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// What the driver counts while the pages of these files are compressed and decompressed.
     ///
     /// In chains of 16 pages, on the default model. The names are the kernel's: of `global_stats`,
-    /// and of `wq_stats` for each queue.
+    /// and of `wq_stats` for each device and each of its queues.
     Stats(Stats),
 }
 
@@ -64,9 +64,9 @@ fn topology(args: &Topology) -> Result<Rows> {
 
 fn stats(args: &Stats) -> Result<Rows> {
     let pages = pages::read(&args.files)?;
-    let accel = model()?;
+    let driver = Arc::new(DeflateIaa::fixed(&model()?)?);
     let registry = Registry::from_entries([]);
-    let _added = registry.add(Arc::new(DeflateIaa::fixed(&accel)?))?;
+    let _added = registry.add(driver.clone())?;
     let mut session = Acomp::alloc_in(&registry, "deflate-iaa", Params::new())?.session()?;
     let progress = Progress::new("pages", pages.len());
     let (mut streams, mut backs) = ([[0; PAGE_BYTES]; CHAIN_PAGES], [[0; PAGE_BYTES]; CHAIN_PAGES]);
@@ -85,13 +85,10 @@ fn stats(args: &Stats) -> Result<Rows> {
         session.run(back.as_mut_ops());
         progress.step(folio.len());
     }
-    let global = accel.stats().rows().map(|(name, value)| ("global".to_owned(), name, value));
-    let queues = accel.wq_stats();
-    let queues = queues.iter().flat_map(|(device, wq, stats)| {
-        stats.rows().map(|(name, value)| (format!("iax{device}/wq{wq}"), name, value))
+    let rows = driver.counters().into_iter().map(|(counter, value)| {
+        row! { counter: counter, value: value }
     });
-    let row = |(of, counter, value)| row! { of: of, counter: counter, value: value };
-    Ok(Rows::new(global.into_iter().chain(queues).map(row).collect()))
+    Ok(Rows::new(rows.collect()))
 }
 
 /// Reads a description.
@@ -104,7 +101,7 @@ pub(crate) fn read(file: &Path) -> Result<Machine> {
 /// A row for each queue of a device.
 fn queues(served: &Served<'_>, origin: &str) -> Vec<Row> {
     let Served { package, device, kinds, cpus, .. } = served;
-    let row = |(queue, kind): (&Queue, &QueueKind)| {
+    let row = |(queue, kind): (&WqConfig, &QueueKind)| {
         row! {
             package: package,
             device: device.name,

@@ -6,8 +6,8 @@ use std::sync::RwLock;
 use std::thread;
 use std::time::Instant;
 
-use acomp::Registry;
 use acomp::zswap::{Counters, FOLIO_PAGES_MAX, Load, Owner, PAGE_BYTES, Page, Pool, Slot};
+use acomp::{AlgRef, Registry};
 use anyhow::{Context, Result};
 
 use crate::output::{Row, Rows, median, rounded, row, stats_of};
@@ -93,6 +93,7 @@ impl Job<'_> {
             held,
             counters: pool.counters(),
             stats: stats_of(pool.acomp().alg()),
+            driver_counters: counters_of(pool.acomp().alg())?,
             mismatches,
         })
     }
@@ -165,6 +166,7 @@ pub(crate) struct Report {
     /// At the end.
     counters: Counters,
     pub(crate) stats: Row,
+    driver_counters: Row,
     store_s: f64,
     load_s: f64,
 }
@@ -185,7 +187,7 @@ impl Report {
 
     fn row(&self) -> Row {
         let counters = self.counters.table().map(|(name, n)| (name.into(), n.into()));
-        row! {
+        let mut row = row! {
             compressor: self.compressor,
             driver: self.driver,
             pages: self.pages,
@@ -201,7 +203,11 @@ impl Report {
             mismatches: self.mismatches,
             counters: counters.collect::<Row>(),
             stats: self.stats,
+        };
+        if !self.driver_counters.is_empty() {
+            row.insert("driver_counters".into(), self.driver_counters.clone().into());
         }
+        row
     }
 
     /// In 10^6 bytes of pages per second.
@@ -212,6 +218,12 @@ impl Report {
     fn us_per_page(&self, seconds: f64) -> f64 {
         rounded(seconds * 1e6 / self.pages as f64)
     }
+}
+
+/// What the driver counts of itself, if it does.
+fn counters_of(alg: &AlgRef) -> Result<Row> {
+    let counters = alg.algorithm()?.counters().into_iter();
+    Ok(counters.map(|(name, value)| (name, value.into())).collect())
 }
 
 /// Parses the size of a folio.

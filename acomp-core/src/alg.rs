@@ -87,6 +87,12 @@ pub trait Algorithm: Debug + Send + Sync + 'static {
     fn port(&self) -> Option<&Port> {
         None
     }
+
+    /// What the driver counts beside [`AlgRef::stats`](crate::AlgRef::stats), under the names that
+    /// users of its device know.
+    fn counters(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }
 
 /// The working state of an algorithm, used by one caller at a time.

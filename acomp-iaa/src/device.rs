@@ -13,60 +13,13 @@ use rustix::thread::sched_getcpu;
 
 use crate::clock::Clock;
 use crate::completion::{AnalyticsError, CompletionRecord, Status};
+use crate::config::DeviceConfig;
 use crate::desc::{CompressFlags, Descriptor, Flags, Operation};
 use crate::dma::{Dma, locked};
 use crate::engine::{Engine, broken, failed, page_fault};
 use crate::fault::{Fault, FaultPlan, Faults, PAGE_REQUEST_NS};
 use crate::threads::Alarm;
-use crate::wq::{WorkQueue, WqConfig, Written};
-
-/// What a device is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceConfig {
-    /// As in `iax1`.
-    pub id: u32,
-    /// How many engines each group has.
-    pub group_engines: Vec<usize>,
-    /// The queues.
-    pub queues: Vec<WqConfig>,
-    /// Whether it makes headers of dynamic blocks.
-    pub has_header_generation: bool,
-}
-
-impl DeviceConfig {
-    /// One group of eight engines, and one dedicated queue of 128.
-    #[must_use]
-    pub fn new(id: u32) -> Self {
-        Self {
-            id,
-            group_engines: vec![8],
-            queues: vec![WqConfig::new(128)],
-            has_header_generation: true,
-        }
-    }
-
-    /// With these queues.
-    #[must_use]
-    pub fn with_queues(mut self, queues: Vec<WqConfig>) -> Self {
-        self.queues = queues;
-        self
-    }
-
-    /// With so many engines in each group.
-    #[must_use]
-    pub fn with_engines(mut self, group_engines: Vec<usize>) -> Self {
-        self.group_engines = group_engines;
-        self
-    }
-
-    /// Without the later devices' dynamic blocks.
-    #[must_use]
-    pub fn without_header_generation(mut self) -> Self {
-        self.has_header_generation = false;
-        self
-    }
-}
+use crate::wq::{WorkQueue, Written};
 
 /// A device in software.
 pub struct Device {
@@ -126,10 +79,8 @@ impl Device {
         clock: Arc<dyn Clock>,
         plan: FaultPlan,
     ) -> Arc<Self> {
-        let groups = config.group_engines.iter().enumerate();
-        let engines = groups.flat_map(|(group, count)| (0..*count).map(move |_| group));
-        let engines = engines.map(|group| EnginePlace {
-            group,
+        let engines = config.engine_groups.iter().map(|group| EnginePlace {
+            group: *group,
             is_hung: AtomicBool::new(false),
             state: Mutex::new(Engine::new()),
         });
@@ -233,9 +184,8 @@ impl Device {
             || self.held_len.load(Ordering::Acquire) > 0
     }
 
-    /// Writes a descriptor to the portal of a queue. `is_alarming`: engine threads that sleep are
-    /// to know.
-    pub(crate) fn write(&self, queue: usize, descriptor: &[u8; 64], is_alarming: bool) -> Written {
+    /// Writes a descriptor to the portal of a queue.
+    pub(crate) fn write(&self, queue: usize, descriptor: &[u8; 64]) -> Written {
         let refuses = self.faults().is_some_and(|mut faults| faults.refuses());
         let written = match self.queues.get(queue) {
             Some(_) if refuses => Written::Retry,
@@ -245,13 +195,24 @@ impl Device {
         if written == Written::Lost {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(alarm) = self.alarm.get() {
-            self.submitting_cpu.store(sched_getcpu(), Ordering::Relaxed);
-            if is_alarming {
-                alarm.ring();
-            }
-        }
         written
+    }
+
+    /// Descriptors were written on this CPU. `is_alarming`: engine threads that sleep are to know.
+    pub(crate) fn written_from(&self, cpu: usize, is_alarming: bool) {
+        let Some(alarm) = self.alarm.get() else { return };
+        // Engine threads read it all the time: it is not to leave their caches for nothing.
+        if self.submitting_cpu.load(Ordering::Relaxed) != cpu {
+            self.submitting_cpu.store(cpu, Ordering::Relaxed);
+        }
+        if is_alarming {
+            alarm.ring();
+        }
+    }
+
+    /// Nothing is in its queues, with its engines, or still to be reported.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queues.iter().all(WorkQueue::is_idle)
     }
 
     /// Was the last descriptor written on this CPU?

@@ -72,8 +72,7 @@ impl Dma {
             chunk.get_or_init(|| (0..CHUNK_REGIONS).map(|_| Region::default()).collect()),
         );
         let lease = Lease { dma: Arc::clone(self), chunk, index };
-        *lease.region().write() = vec![0; len].into();
-        lease.region().forget(1);
+        *lease.region().forget(1) = vec![0; len].into();
         Some(lease)
     }
 
@@ -173,10 +172,11 @@ impl Region {
     }
 
     /// Goes on to another generation; what was reported to the last one is gone.
-    fn forget(&self, generations: u64) {
-        let _bytes = self.write();
+    fn forget(&self, generations: u64) -> RwLockWriteGuard<'_, Box<[u8]>> {
+        let bytes = self.write();
         self.generation.fetch_add(generations, Ordering::AcqRel);
-        self.record.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.record[0].store(0, Ordering::Relaxed);
+        bytes
     }
 }
 
@@ -208,9 +208,9 @@ impl Lease {
     }
 
     /// Clears the record, and makes the addresses that were given out lead nowhere: what still
-    /// comes for the last use of the lease finds nothing.
-    pub(crate) fn renew(&self) {
-        self.region().forget(2);
+    /// comes for the last use of the lease finds nothing. The bytes, for the next use.
+    pub(crate) fn renew(&self) -> RwLockWriteGuard<'_, Box<[u8]>> {
+        self.region().forget(2)
     }
 
     /// What the device has reported, if it has.
@@ -232,7 +232,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.region().forget(1);
+        drop(self.region().forget(1));
         locked(&self.dma.free).indices.push(self.index);
     }
 }

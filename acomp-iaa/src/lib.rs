@@ -10,6 +10,7 @@ pub mod aecs;
 pub mod bits;
 mod clock;
 pub mod completion;
+mod config;
 pub mod desc;
 mod device;
 mod dma;
@@ -23,10 +24,13 @@ pub mod topology;
 mod wq;
 
 pub use clock::{Clock, RealClock, SteppedClock};
-pub use device::{Device, DeviceConfig};
+pub use config::{DeviceConfig, ENGINES, ENTRIES, GROUPS, QUEUES, WqConfig, WqMode};
+pub use device::Device;
 pub use dma::{Dma, Lease, REGION_BYTES_MAX};
-pub use driver::{Accel, BindError, DeflateIaa, IsBound, Settings, SyncMode, model};
+pub use driver::{
+    Accel, BindError, Binding, ControlError, DeflateIaa, DeviceControl, DeviceState, IsBound,
+    Settings, SyncMode, model,
+};
 pub use fault::{Fault, FaultPlan, PAGE_REQUEST_NS};
-pub use stats::{GlobalStats, WqStats};
+pub use stats::{DeviceStats, GlobalStats, WqStats};
 pub use threads::EngineThreads;
-pub use wq::{WqConfig, WqMode};

@@ -49,7 +49,7 @@ impl GlobalStats {
     }
 }
 
-/// What a queue did, or, summed up, a device.
+/// What a queue did, or several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WqStats {
@@ -81,6 +81,37 @@ impl WqStats {
             ("decomp_calls", self.decomp_calls),
             ("decomp_bytes", self.decomp_bytes),
         ]
+    }
+}
+
+/// What a device did, as in the kernel's `wq_stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceStats {
+    /// Its name.
+    pub device: String,
+    /// The names of its queues, and what they did.
+    pub queues: Vec<(String, WqStats)>,
+}
+
+impl DeviceStats {
+    /// What all its queues did.
+    #[must_use]
+    pub fn total(&self) -> WqStats {
+        let mut total = WqStats::default();
+        self.queues.iter().for_each(|(_, stats)| total.add(*stats));
+        total
+    }
+
+    /// Names and values: `iax1 comp_calls` for the device, `iax1/wq1.0 comp_calls` for a queue.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(String, u64)> {
+        let Self { device, queues } = self;
+        let rows = |of: String, stats: WqStats| {
+            stats.rows().map(move |(name, value)| (format!("{of} {name}"), value))
+        };
+        let queues = queues.iter().flat_map(|(wq, stats)| rows(format!("{device}/{wq}"), *stats));
+        rows(device.clone(), self.total()).into_iter().chain(queues).collect()
     }
 }
 

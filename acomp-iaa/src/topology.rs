@@ -8,8 +8,8 @@
 //! Devices are mapped by package, never by NUMA node: with sub-NUMA clustering there are more nodes
 //! than packages, and some devices would serve everybody and others nobody.
 
-mod config;
 mod cpus;
+mod json;
 mod map;
 mod sysfs;
 
@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use std::thread;
 
 pub use cpus::cpu_list;
-pub use map::{CpuQueues, Map, Policy, QueueId, QueueKind, Served};
+pub use map::{CpuQueues, Map, Policy, QueueId, QueueKind, Round, Served};
+
+use crate::config::{DeviceConfig, ENGINES, ENTRIES, GROUPS, QUEUES};
 
 /// Packages with their CPUs and devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,59 +41,19 @@ pub struct Package {
     /// Logical CPUs per core.
     pub threads_per_core: usize,
     /// In the order of their numbers.
-    pub devices: Vec<Device>,
-}
-
-/// An accelerator.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "whoever describes a machine names every field")]
-pub struct Device {
-    /// Unique, `iax1` and so on.
-    pub name: String,
-    /// The group of each engine.
-    pub engine_groups: Vec<usize>,
-    /// Those that are enabled.
-    pub queues: Vec<Queue>,
-}
-
-/// A work queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "whoever describes a machine names every field")]
-pub struct Queue {
-    /// Unique in the device, `wq1.0` and so on.
-    pub name: String,
-    /// Entries, of the 128 that the queues of a device share.
-    pub size: usize,
-    /// Entries that a shared queue fills before it refuses; 0: all.
-    pub threshold: usize,
-    /// Who may submit.
-    pub mode: QueueMode,
-    /// 1 to 15; engines take from the highest first.
-    pub priority: u8,
-    /// Which engines serve it.
-    pub group: usize,
-}
-
-/// Who may submit to a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the modes of the device")]
-pub enum QueueMode {
-    /// One client, which counts the entries itself.
-    Dedicated,
-    /// Many; a full queue says so.
-    Shared,
+    pub devices: Vec<DeviceConfig>,
 }
 
 impl Machine {
-    /// One package with as many CPUs as this process may use, one device with [`ENGINES`] engines
-    /// and one queue with all [`ENTRIES`]: what a driver without a configuration works on.
+    /// One package with as many CPUs as this process may use, one device as
+    /// [`DeviceConfig::new`] makes it: what a driver without a configuration works on.
     #[must_use]
     pub fn default_model() -> Self {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let package = Package {
             cpus: (0..cpus).collect(),
             threads_per_core: 1,
-            devices: vec![Device::with_one_queue("iax1".into())],
+            devices: vec![DeviceConfig::new(1)],
         };
         Self { packages: vec![package] }
     }
@@ -100,21 +62,21 @@ impl Machine {
     /// four devices each, one queue with all entries per device.
     #[must_use]
     pub fn spr() -> Self {
-        let package = |package: usize| {
-            let first = 56 * package;
+        let package = |package: u32| {
+            let first = 56 * package as usize;
             // Accelerators have the odd numbers: the even ones are of another kind of device.
-            let name = |device: usize| format!("iax{}", 8 * package + 2 * device + 1);
+            let number = |device: u32| 8 * package + 2 * device + 1;
             Package {
                 cpus: (first..first + 56).chain(first + 112..first + 168).collect(),
                 threads_per_core: 2,
-                devices: (0..4).map(|device| Device::with_one_queue(name(device))).collect(),
+                devices: (0..4).map(|device| DeviceConfig::new(number(device))).collect(),
             }
         };
         Self { packages: (0..2).map(package).collect() }
     }
 
     /// Every device, in the order that [`QueueId::device`] counts in.
-    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+    pub fn devices(&self) -> impl Iterator<Item = &DeviceConfig> {
         self.packages.iter().flat_map(|package| &package.devices)
     }
 
@@ -161,52 +123,38 @@ impl Package {
         }
         in_range(format!("{at}.threads_per_core"), self.threads_per_core, 1, CORE_THREADS)?;
         for (d, device) in self.devices.iter().enumerate() {
-            device.check(&format!("{at}.devices[{d}]"))?;
+            check_device(device, &format!("{at}.devices[{d}]"))?;
         }
         Ok(())
     }
 }
 
-impl Device {
-    fn with_one_queue(name: String) -> Self {
-        let queue = Queue {
-            name: queue_name(&name, 0),
-            size: ENTRIES,
-            threshold: 0,
-            mode: QueueMode::Dedicated,
-            priority: PRIORITY,
-            group: 0,
-        };
-        Self { name, engine_groups: vec![0; ENGINES], queues: vec![queue] }
+fn check_device(device: &DeviceConfig, at: &str) -> Result<(), TopologyError> {
+    in_range(format!("{at}.engines"), device.engine_groups.len(), 0, ENGINES)?;
+    for (e, group) in device.engine_groups.iter().enumerate() {
+        in_range(format!("{at}.engines[{e}]"), *group, 0, GROUPS - 1)?;
     }
-
-    fn check(&self, at: &str) -> Result<(), TopologyError> {
-        in_range(format!("{at}.engines"), self.engine_groups.len(), 0, ENGINES)?;
-        for (e, group) in self.engine_groups.iter().enumerate() {
-            in_range(format!("{at}.engines[{e}]"), *group, 0, GROUPS - 1)?;
+    in_range(format!("{at}.queues"), device.queues.len(), 0, QUEUES)?;
+    for (q, queue) in device.queues.iter().enumerate() {
+        let at = format!("{at}.queues[{q}]");
+        in_range(format!("{at}.size"), queue.size, 1, ENTRIES)?;
+        in_range(format!("{at}.threshold"), queue.threshold, 0, queue.size)?;
+        in_range(format!("{at}.priority"), queue.priority.into(), 1, PRIORITIES)?;
+        if !device.engine_groups.contains(&queue.group) {
+            let why = format!("no engine of `{}` is in group {}", device.name, queue.group);
+            return Err(invalid(format!("{at}.group"), why));
         }
-        in_range(format!("{at}.queues"), self.queues.len(), 0, QUEUES)?;
-        for (q, queue) in self.queues.iter().enumerate() {
-            let at = format!("{at}.queues[{q}]");
-            in_range(format!("{at}.size"), queue.size, 1, ENTRIES)?;
-            in_range(format!("{at}.threshold"), queue.threshold, 0, queue.size)?;
-            in_range(format!("{at}.priority"), queue.priority.into(), 1, PRIORITIES)?;
-            if !self.engine_groups.contains(&queue.group) {
-                let why = format!("no engine of `{}` is in group {}", self.name, queue.group);
-                return Err(invalid(format!("{at}.group"), why));
-            }
-            if self.queues.iter().take(q).any(|other| other.name == queue.name) {
-                let why = format!("`{}` has another queue `{}`", self.name, queue.name);
-                return Err(invalid(format!("{at}.name"), why));
-            }
+        if device.queues.iter().take(q).any(|other| other.name == queue.name) {
+            let why = format!("`{}` has another queue `{}`", device.name, queue.name);
+            return Err(invalid(format!("{at}.name"), why));
         }
-        let entries = self.queues.iter().map(|queue| queue.size).sum::<usize>();
-        if entries > ENTRIES {
-            let why = format!("have {entries} entries together, a device has {ENTRIES}");
-            return Err(invalid(format!("{at}.queues"), why));
-        }
-        Ok(())
     }
+    let entries = device.queues.iter().map(|queue| queue.size).sum::<usize>();
+    if entries > ENTRIES {
+        let why = format!("have {entries} entries together, a device has {ENTRIES}");
+        return Err(invalid(format!("{at}.queues"), why));
+    }
+    Ok(())
 }
 
 /// Why there is no machine, or no map of it.
@@ -256,22 +204,6 @@ fn in_range(field: String, value: usize, from: usize, to: usize) -> Result<(), T
     Err(invalid(field, format!("{value} is not from {from} to {to}")))
 }
 
-/// The name of a device's queue: they share the device's number.
-fn queue_name(device: &str, queue: usize) -> String {
-    let number = device.trim_start_matches(|c: char| !c.is_ascii_digit());
-    format!("wq{number}.{queue}")
-}
-
-/// Engines of a device (as `accel-config` lists them).
-pub const ENGINES: usize = 8;
-/// Groups of a device (as `accel-config` lists them).
-pub const GROUPS: usize = 4;
-/// Queues of a device (as `accel-config` lists them).
-pub const QUEUES: usize = 8;
-/// Entries that the queues of a device share (as `accel-config` lists them).
-pub const ENTRIES: usize = 128;
-/// What the kernel gives the queue that it configures at boot.
-const PRIORITY: u8 = 10;
 /// Four bits of a queue's configuration; 0 is none.
 const PRIORITIES: usize = 15;
 /// Logical numbers are below this: as many CPUs as a kernel for x86-64 can be built for.

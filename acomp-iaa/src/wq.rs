@@ -5,71 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::bits::opcode::DRAIN;
+use crate::config::{WqConfig, WqMode};
 use crate::dma::locked;
-
-/// How a queue is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WqConfig {
-    /// Descriptors that it holds.
-    pub size: usize,
-    /// Of a shared queue: from this many descriptors on, portals ask to try again.
-    pub threshold: usize,
-    /// Who writes to it.
-    pub mode: WqMode,
-    /// Engines take from queues of higher priority first: 1 to 15.
-    pub priority: u8,
-    /// Which of the device's groups it belongs to.
-    pub group: usize,
-    /// The longest source or destination, in bytes.
-    pub transfer_bytes_max: usize,
-}
-
-/// Who writes to a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "one or several")]
-pub enum WqMode {
-    /// One client, who counts: a descriptor too many is lost.
-    Dedicated,
-    /// Several, who are told to try again.
-    Shared,
-}
-
-impl WqConfig {
-    /// A dedicated queue of this size, of the first group, for transfers of up to 2 MiB.
-    #[must_use]
-    pub const fn new(size: usize) -> Self {
-        Self {
-            size,
-            threshold: size,
-            mode: WqMode::Dedicated,
-            priority: 10,
-            group: 0,
-            transfer_bytes_max: 2 << 20,
-        }
-    }
-
-    /// A shared one.
-    #[must_use]
-    pub const fn shared(mut self, threshold: usize) -> Self {
-        (self.mode, self.threshold) = (WqMode::Shared, threshold);
-        self
-    }
-
-    /// With another priority.
-    #[must_use]
-    pub const fn with_priority(mut self, priority: u8) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    /// Of another group.
-    #[must_use]
-    pub const fn of_group(mut self, group: usize) -> Self {
-        self.group = group;
-        self
-    }
-}
 
 /// What became of a descriptor that was written to a portal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,13 +44,12 @@ impl WorkQueue {
 
     /// Takes a descriptor from a portal.
     pub(crate) fn write(&self, descriptor: &[u8; 64]) -> Written {
-        let (room, refused) = match self.config.mode {
-            WqMode::Dedicated => (self.config.size, Written::Lost),
-            WqMode::Shared => (self.config.threshold.min(self.config.size), Written::Retry),
-        };
         let mut entries = locked(&self.entries);
-        if !self.is_on() || entries.len() >= room {
-            return refused;
+        if !self.is_on() || entries.len() >= self.config.room() {
+            return match self.config.mode {
+                WqMode::Dedicated => Written::Lost,
+                WqMode::Shared => Written::Retry,
+            };
         }
         entries.push_back(*descriptor);
         self.len.store(entries.len(), Ordering::Release);
@@ -142,6 +78,12 @@ impl WorkQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len.load(Ordering::Acquire) == 0
+    }
+
+    /// Nothing is in it, and nothing that was taken from it is still to be done or reported.
+    pub(crate) fn is_idle(&self) -> bool {
+        let entries = locked(&self.entries);
+        entries.is_empty() && self.running.load(Ordering::Acquire) == 0
     }
 
     /// Switches the queue on or off; what is in it when it goes off is lost.

@@ -76,11 +76,12 @@ fn simulate(seed: u64, rounds: usize) {
 
 fn device(accel: &Arc<Accel>, id: u32, rng: &mut Rng) -> Arc<Device> {
     let queues = (0..rng.usize(1..4)).map(|_| {
-        let config = WqConfig::new(rng.usize(1..16)).with_priority(rng.u8(1..16));
-        if rng.bool() { config.shared(rng.usize(1..16)) } else { config }
+        let size = rng.usize(1..16);
+        let config = WqConfig::new(size).with_priority(rng.u8(1..16));
+        if rng.bool() { config.shared(rng.usize(..=size)) } else { config }
     });
     let config = DeviceConfig::new(id).with_queues(queues.collect());
-    let config = config.with_engines(vec![rng.usize(1..9)]);
+    let config = config.with_engines(&[rng.usize(1..9)]);
     let plan = if rng.u8(..4) == 0 { FaultPlan::new(0) } else { FaultPlan::of_seed(rng.u64(..)) };
     let device = Device::new(config, accel.dma().clone(), Arc::new(SteppedClock::new()), plan);
     accel.bind(&device).unwrap();

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use acomp_iaa::DeviceConfig;
 use acomp_iaa::topology::{
-    Device, Machine, Map, Policy, QueueId, QueueKind, Served, TopologyError, cpu_list,
+    Machine, Map, Policy, QueueId, QueueKind, Served, TopologyError, cpu_list,
 };
 use tempfile::TempDir;
 
@@ -39,13 +40,16 @@ fn a_batch_of_8_spreads_over_the_package_from_the_own_device_on() {
     let map = Map::new(&Machine::spr(), &Policy::default()).unwrap();
     let devices = |cpu| {
         let queues = map.cpu(cpu);
-        (0..8).map(|count| queues.compress_queue(count).device).collect::<Vec<_>>()
+        (0..8).map(|count| queues.compress.queue(count).device).collect::<Vec<_>>()
     };
     assert_eq!(devices(0), [0, 1, 2, 3, 0, 1, 2, 3]);
     assert_eq!(devices(150), [2, 3, 0, 1, 2, 3, 0, 1]);
     assert_eq!(devices(111), [7, 4, 5, 6, 7, 4, 5, 6]);
     let queues = map.cpu(150);
-    assert_eq!((queues.device, queues.decompress), (2, &[QueueId { device: 2, queue: 0 }][..]));
+    assert_eq!(
+        (queues.device, queues.decompress.queues),
+        (2, &[QueueId { device: 2, queue: 0 }][..])
+    );
 }
 
 #[test]
@@ -55,9 +59,9 @@ fn consecutive_descriptors_stay_on_one_queue() {
     policy.distribute_decomps = true;
     let map = Map::new(&Machine::spr(), &policy).unwrap();
     let queues = map.cpu(14);
-    let devices: Vec<_> = (0..13).map(|count| queues.compress_queue(count).device).collect();
+    let devices: Vec<_> = (0..13).map(|count| queues.compress.queue(count).device).collect();
     assert_eq!(devices, [1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 0, 0, 1]);
-    let devices: Vec<_> = (0..4).map(|count| queues.decompress_queue(count).device).collect();
+    let devices: Vec<_> = (0..4).map(|count| queues.decompress.queue(count).device).collect();
     assert_eq!(devices, [1, 1, 1, 2]);
 }
 
@@ -69,9 +73,9 @@ fn without_distribution_a_cpu_uses_its_own_device_in_turn() {
     policy.g_consec_descs_per_gwq = 5;
     let map = Map::new(&machine(&[("0-7", 1, &[3, 3])]), &policy).unwrap();
     let queues = map.cpu(4);
-    let compress: Vec<_> = (0..3).map(|count| queues.compress_queue(count)).collect();
+    let compress: Vec<_> = (0..3).map(|count| queues.compress.queue(count)).collect();
     assert_eq!(compress, [id(1, 1), id(1, 2), id(1, 1)]);
-    assert_eq!(queues.decompress, [id(1, 0)]);
+    assert_eq!(queues.decompress.queues, [id(1, 0)]);
 }
 
 #[test]
@@ -127,8 +131,8 @@ fn every_cpu_is_served(machine: &Machine, policy: &Policy) {
         let queues = map.cpu(cpu);
         for count in [0, 1, 7, usize::MAX] {
             let kind = |id: QueueId| served[id.device].kinds[id.queue];
-            assert_ne!(kind(queues.compress_queue(count)), QueueKind::Decompress);
-            assert_ne!(kind(queues.decompress_queue(count)), QueueKind::Compress);
+            assert_ne!(kind(queues.compress.queue(count)), QueueKind::Decompress);
+            assert_ne!(kind(queues.decompress.queue(count)), QueueKind::Compress);
         }
     }
 }
@@ -164,7 +168,7 @@ fn a_machine_that_cannot_serve_every_cpu_is_refused() {
 #[test]
 fn cpus_share_the_tables() {
     let map = Map::new(&Machine::spr(), &Policy::default()).unwrap();
-    assert_eq!(map.cpu(0).compress.as_ptr(), map.cpu(167).compress.as_ptr());
+    assert_eq!(map.cpu(0).compress.queues.as_ptr(), map.cpu(167).compress.queues.as_ptr());
 }
 
 #[test]
@@ -334,7 +338,7 @@ fn id(device: usize, queue: usize) -> QueueId {
     QueueId { device, queue }
 }
 
-fn names(devices: &[Device]) -> Vec<&str> {
+fn names(devices: &[DeviceConfig]) -> Vec<&str> {
     devices.iter().map(|device| &*device.name).collect()
 }
 

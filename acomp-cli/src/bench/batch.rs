@@ -69,7 +69,7 @@ fn model(threads: usize) -> Result<((Session, Acomp), EngineThreads)> {
     let accel = Accel::new(Settings::default());
     let (dma, clock) = (Arc::clone(accel.dma()), Arc::new(RealClock::new()));
     let device = Device::new(DeviceConfig::new(1), dma, clock, FaultPlan::new(0));
-    accel.bind(&device)?;
+    let _binding = accel.bind(&device)?;
     let threads = EngineThreads::start(&[device], threads)?;
     let registry = Registry::from_entries([]);
     let _added = registry.add(Arc::new(DeflateIaa::fixed(&accel)?))?;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use acomp_core::{Direction, Error, Outcome};
 
-use super::accel::{Settings, Wq};
+use super::queue::{Submitted, Wq};
+use super::settings::Settings;
 use crate::completion::{AnalyticsError, CompletionRecord, Status};
 use crate::desc::{CompressFlags, DecompressFlags, Descriptor, Flags, Operation};
 use crate::dma::Lease;
 use crate::stats::GlobalCounters;
-use crate::wq::Written;
 
 /// Which of the driver's algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,24 +109,24 @@ pub(crate) enum Verdict {
 }
 
 impl Job {
-    /// Submits to `wq`, with its data in the lease. `Err`: all tries met a full queue.
+    /// Submits to `wq`. `Err`: all tries met a full queue.
     pub(crate) fn submit(
         lease: Lease,
         wq: &Arc<Wq>,
         task: Task,
+        src: &[u8],
         interrupts: bool,
-        is_alarming: bool,
     ) -> Result<Self, Lease> {
+        if let Some(to) = lease.renew().get_mut(..src.len()) {
+            to.copy_from_slice(src);
+        }
         let tries = match task.direction {
             Direction::Compress => COMPRESS_TRIES_MAX,
             Direction::Decompress => DECOMPRESS_TRIES_MAX,
         };
-        lease.renew();
         let descriptor = with_interrupt(task.descriptor(&lease, wq), wq, interrupts);
-        let Some(resets) = write(wq, &descriptor, tries, is_alarming) else {
-            return Err(lease);
-        };
-        wq.count(task.direction);
+        let Some(resets) = submit(wq, &descriptor, tries) else { return Err(lease) };
+        wq.counters.count_call(task.direction);
         let wq = Arc::clone(wq);
         Ok(Self { lease, wq, task, interrupts, verified: None, resets, waiting_since_ns: None })
     }
@@ -155,7 +155,7 @@ impl Job {
 
     /// The job was overdue, and has come back or is lost: its lease is free.
     pub(crate) fn into_lease(self) -> Lease {
-        self.wq.return_credit(self.resets);
+        self.wq.put(self.resets);
         self.lease
     }
 
@@ -173,8 +173,8 @@ impl Job {
         settings: &Settings,
         counters: &GlobalCounters,
     ) -> Verdict {
-        self.wq.is_well();
-        self.wq.return_credit(self.resets);
+        self.wq.recovered();
+        self.wq.put(self.resets);
         if let Some(compressed) = self.verified {
             let is_same = record.status == Status::SUCCESS && record.crc == compressed.crc;
             return if is_same {
@@ -238,7 +238,7 @@ impl Job {
 
     /// Has the device decompress what it compressed, to nowhere, for the checksum.
     fn verify(&mut self, record: &CompletionRecord) -> Verdict {
-        self.lease.renew();
+        drop(self.lease.renew());
         let descriptor = Descriptor {
             flags: Flags::COMPLETION_VALID | Flags::REQUEST_COMPLETION | Flags::CACHE_CONTROL,
             operation: Operation::Decompress(DECOMPRESS | DecompressFlags::SUPPRESS_OUTPUT),
@@ -250,7 +250,7 @@ impl Job {
             ..Descriptor::default()
         };
         let descriptor = with_interrupt(descriptor, &self.wq, self.interrupts);
-        match write(&self.wq, &descriptor, DECOMPRESS_TRIES_MAX, true) {
+        match submit(&self.wq, &descriptor, DECOMPRESS_TRIES_MAX) {
             Some(resets) => {
                 (self.resets, self.verified) = (resets, Some(*record));
                 self.waiting_since_ns = None;
@@ -270,24 +270,19 @@ fn with_interrupt(descriptor: Descriptor, wq: &Wq, interrupts: bool) -> Descript
     Descriptor { flags, interrupt_handle: wq.interrupt, ..descriptor }
 }
 
-/// Writes a descriptor, as soon as there is one to be had; the device's resets at that time.
-fn write(wq: &Wq, descriptor: &Descriptor, tries: usize, is_alarming: bool) -> Option<u64> {
+/// Submits as soon as there is a descriptor to be had; the device's resets at that time.
+fn submit(wq: &Wq, descriptor: &Descriptor, tries: usize) -> Option<u64> {
     let descriptor = descriptor.encode();
     for _ in 0..tries {
-        if let Some(resets) = wq.take_credit() {
-            match wq.write(&descriptor, is_alarming) {
-                Written::Accepted => return Some(resets),
-                Written::Retry => wq.return_credit(resets),
-                // The queue went off meanwhile.
-                Written::Lost => {
-                    wq.return_credit(resets);
-                    return None;
+        match wq.submit(&descriptor) {
+            Submitted::Accepted { resets } => return Some(resets),
+            Submitted::Closed => return None,
+            // Room is made by whoever takes a job.
+            Submitted::Full => {
+                if wq.device.drive(1) == 0 {
+                    std::hint::spin_loop();
                 }
             }
-        }
-        // Room is made by whoever takes a job.
-        if wq.device.drive(1) == 0 {
-            std::hint::spin_loop();
         }
     }
     None

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use acomp_core::{Direction, Error, OpenError, Outcome};
 use page_codec::deflate::{DecodeErrorKind, Decoded, Decoder, Effort, Encoder};
+use rustix::thread::sched_getcpu;
 
-use super::accel::{Accel, Bound, SyncMode, Wq};
+use super::accel::{Accel, Bound};
 use super::job::{Job, Mode, SIDE_BYTES_MAX, State, Task, Verdict};
+use super::queue::Wq;
+use super::settings::SyncMode;
 use crate::dma::Lease;
 
 /// What a session or a submitter has of its own.
@@ -14,8 +17,10 @@ pub(crate) struct Lanes {
     accel: Arc<Accel>,
     mode: Mode,
     bound: Arc<Bound>,
-    /// Where to go on in the round of the queues.
-    turn: usize,
+    /// Where the owner runs, as far as is known.
+    cpu: usize,
+    /// How many jobs went around the queues, compressions and decompressions.
+    turns: [usize; 2],
     free: Vec<Lease>,
     /// What timed out, until it comes back or its device is reset.
     overdue: Vec<Job>,
@@ -27,8 +32,6 @@ pub(crate) enum Ended {
     Answer(Outcome),
     /// Software is to do it.
     Again,
-    /// Not yet.
-    No(Job),
 }
 
 impl Lanes {
@@ -41,7 +44,8 @@ impl Lanes {
             accel: Arc::clone(accel),
             mode,
             bound: accel.bound(),
-            turn: 0,
+            cpu: 0,
+            turns: [0; 2],
             free: free.ok_or_else(|| OpenError::Device("its address space is full".into()))?,
             overdue: Vec::with_capacity(leases),
             software: Software::new(mode),
@@ -62,6 +66,7 @@ impl Lanes {
 
     /// Learns what has changed since the last batch.
     pub(crate) fn refresh(&mut self) {
+        self.cpu = sched_getcpu();
         if self.accel.version() != self.bound.version {
             self.bound = self.accel.bound();
         }
@@ -91,14 +96,14 @@ impl Lanes {
         is_alarming: bool,
     ) -> Option<Job> {
         let task = Task::new(direction, self.mode, src.len(), dst_bytes)?;
-        let wq = self.next_queue()?;
+        let wq = self.next_queue(direction)?;
         let lease = self.free.pop()?;
-        if let Some(to) = lease.write().get_mut(..src.len()) {
-            to.copy_from_slice(src);
-        }
         let interrupts = self.sync_mode() == SyncMode::AsyncIrq;
-        match Job::submit(lease, &wq, task, interrupts, is_alarming || interrupts) {
-            Ok(job) => Some(job),
+        match Job::submit(lease, &wq, task, src, interrupts) {
+            Ok(job) => {
+                wq.device.written_from(self.cpu, is_alarming || interrupts);
+                Some(job)
+            }
             Err(lease) => {
                 self.free.push(lease);
                 None
@@ -106,41 +111,50 @@ impl Lanes {
         }
     }
 
-    /// The next open queue, in a round over all.
-    fn next_queue(&mut self) -> Option<Arc<Wq>> {
-        let queues = &self.bound.queues;
-        for _ in 0..queues.len() {
-            let wq = queues.get(self.turn % queues.len())?;
-            self.turn = self.turn.wrapping_add(1);
-            if wq.is_open() {
+    /// The next queue of this CPU's round that is well.
+    fn next_queue(&mut self, direction: Direction) -> Option<Arc<Wq>> {
+        let round = self.bound.map.as_ref()?.cpu(self.cpu).round(direction);
+        let turn = self.turns.get_mut(direction as usize)?;
+        for _ in 0..round.queues.len() {
+            let wq = self.bound.wq(round.queue(*turn))?;
+            if wq.is_well() {
+                *turn = turn.wrapping_add(1);
                 return Some(Arc::clone(wq));
             }
+            // The rest of its run is the next one's.
+            *turn = turn.wrapping_add(round.run - *turn % round.run);
         }
         None
     }
 
-    /// Looks after a job, whose output goes to `dst`. `is_idle`: there was nothing else to do, so
-    /// that time counts.
-    pub(crate) fn look(&mut self, mut job: Job, dst: &mut [u8], is_idle: bool) -> Ended {
+    /// Looks after a job, whose output goes to `dst`; `None`: it goes on. `is_idle`: there was
+    /// nothing else to do, so that time counts.
+    pub(crate) fn look(
+        &mut self,
+        place: &mut Option<Job>,
+        dst: &mut [u8],
+        is_idle: bool,
+    ) -> Option<Ended> {
+        let job = place.as_mut()?;
         let settings = &self.bound.settings;
         let verdict = match job.state(settings, is_idle) {
-            State::Running => return Ended::No(job),
+            State::Running => return None,
             State::Completed(record) => job.verdict(&record, dst, settings, &self.accel.counters),
             State::Lost => Verdict::Again,
             State::TimedOut => {
                 self.accel.counters.count_timeout();
                 job.wq.give_up(settings.quarantine_ns);
-                self.overdue.push(job);
-                return Ended::Again;
+                self.overdue.extend(place.take());
+                return Some(Ended::Again);
             }
         };
         let ended = match verdict {
-            Verdict::Verifying => return Ended::No(job),
+            Verdict::Verifying => return None,
             Verdict::Answer(outcome) => Ended::Answer(outcome),
             Verdict::Again => Ended::Again,
         };
-        self.free.push(job.lease);
-        ended
+        self.free.extend(place.take().map(|job| job.lease));
+        Some(ended)
     }
 
     pub(crate) fn in_software(

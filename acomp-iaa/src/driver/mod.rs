@@ -3,9 +3,12 @@
 mod accel;
 mod bell;
 mod codec;
+mod control;
 mod job;
 mod lanes;
+mod queue;
 mod requests;
+mod settings;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,14 +17,18 @@ use std::thread::available_parallelism;
 use acomp_core::{AlgInfo, Algorithm, Codec, Kind, OpenError, Params, Port, Registration};
 use once_cell::sync::OnceCell;
 
-pub use accel::{Accel, BindError, IsBound, Settings, SyncMode};
+pub use accel::{Accel, BindError};
+pub use control::{Binding, ControlError, DeviceControl, DeviceState};
+pub use settings::{IsBound, Settings, SyncMode};
 
 use self::codec::{BATCH_OPS, IaaCodec};
 use self::job::Mode;
 use self::requests::IaaEngine;
 use crate::clock::RealClock;
-use crate::device::{Device, DeviceConfig};
+use crate::config::DeviceConfig;
+use crate::device::Device;
 use crate::fault::FaultPlan;
+use crate::stats::DeviceStats;
 use crate::threads::EngineThreads;
 
 static FIXED: AlgInfo = info("deflate-iaa").with_priority(MODEL_PRIORITY);
@@ -52,7 +59,7 @@ acomp_core::inventory::submit!(Registration::new(
 /// let accel = Accel::new(Settings::default());
 /// let clock = Arc::new(RealClock::new());
 /// let device = Device::new(DeviceConfig::new(1), accel.dma().clone(), clock, FaultPlan::new(0));
-/// accel.bind(&device)?;
+/// let _binding = accel.bind(&device)?;
 ///
 /// let registry = Registry::from_entries([]);
 /// let _added = registry.add(Arc::new(DeflateIaa::fixed(&accel)?))?;
@@ -107,6 +114,12 @@ impl Algorithm for DeflateIaa {
     fn port(&self) -> Option<&Port> {
         Some(&self.port)
     }
+
+    fn counters(&self) -> Vec<(String, u64)> {
+        let global = self.accel.stats().rows().map(|(name, value)| (name.to_owned(), value));
+        let devices = self.accel.device_stats();
+        global.into_iter().chain(devices.iter().flat_map(DeviceStats::rows)).collect()
+    }
 }
 
 /// The driver of the default model, made when it is first asked for: one device of eight engines,
@@ -120,7 +133,7 @@ pub fn model() -> Result<Arc<Accel>, OpenError> {
         let accel = Accel::new(Settings::default());
         let (dma, clock) = (Arc::clone(accel.dma()), Arc::new(RealClock::new()));
         let device = Device::new(DeviceConfig::new(1), dma, clock, FaultPlan::new(0));
-        accel.bind(&device).map_err(|error| OpenError::Device(error.into()))?;
+        let _binding = accel.bind(&device).map_err(|error| OpenError::Device(error.into()))?;
         let spare = available_parallelism().map_or(1, NonZeroUsize::get) - 1;
         let threads = EngineThreads::start(&[device], spare);
         Ok((accel, threads.map_err(|error| OpenError::Device(error.into()))?))

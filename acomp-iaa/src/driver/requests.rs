@@ -8,9 +8,10 @@ use acomp_core::{
     DrivenBy, Engine, Error, ExecutedOn, Job as Request, OpenError, Outcome, Progress, Refused,
 };
 
-use super::accel::{Accel, SyncMode};
+use super::accel::Accel;
 use super::job::{Job, Mode};
 use super::lanes::{Ended, Lanes};
+use super::settings::SyncMode;
 
 /// Submits requests to the queues, and completes them when it is polled or interrupted.
 pub(crate) struct IaaEngine {
@@ -22,7 +23,8 @@ pub(crate) struct IaaEngine {
 
 struct Running {
     lanes: Lanes,
-    requests: Vec<(Request, Job)>,
+    /// Each has a job.
+    requests: Vec<(Request, Option<Job>)>,
     /// Nothing was done when it was polled last.
     is_idle: bool,
 }
@@ -91,21 +93,22 @@ impl Running {
         let mut places = finished.iter_mut();
         let mut count = 0;
         let mut at = 0;
-        while at < self.requests.len() && places.len() > 0 {
-            let (mut request, job) = self.requests.swap_remove(at);
+        while places.len() > 0
+            && let Some((request, job)) = self.requests.get_mut(at)
+        {
             let direction = request.direction();
             let (src, dst) = request.io();
             let (outcome, on) = match self.lanes.look(job, dst, self.is_idle) {
-                Ended::Answer(outcome) => (outcome, ExecutedOn::Driver),
-                Ended::Again => (self.lanes.in_software(direction, src, dst), ExecutedOn::Fallback),
-                Ended::No(job) => {
-                    self.requests.push((request, job));
-                    let last = self.requests.len() - 1;
-                    self.requests.swap(at, last);
+                Some(Ended::Answer(outcome)) => (outcome, ExecutedOn::Driver),
+                Some(Ended::Again) => {
+                    (self.lanes.in_software(direction, src, dst), ExecutedOn::Fallback)
+                }
+                None => {
                     at += 1;
                     continue;
                 }
             };
+            let (request, _) = self.requests.swap_remove(at);
             count += 1;
             if let Some(place) = places.next() {
                 *place = Some((request, outcome, on));
@@ -125,7 +128,7 @@ impl Engine for IaaEngine {
         let direction = request.direction();
         let (src, dst) = request.io();
         let done = match state.lanes.submit(direction, src, dst.len(), true) {
-            Some(job) => {
+            job @ Some(_) => {
                 state.requests.push((request, job));
                 None
             }

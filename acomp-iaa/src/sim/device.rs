@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use super::{DeviceReport, SimParams};
-use crate::topology;
+use crate::config::{DeviceConfig, WqConfig};
 
 #[derive(Debug)]
 pub(super) struct Device {
@@ -46,13 +46,13 @@ pub(super) struct Job {
 }
 
 impl Device {
-    pub(super) fn new(device: &topology::Device, params: &SimParams) -> Self {
+    pub(super) fn new(device: &DeviceConfig, params: &SimParams) -> Self {
         let groups = device.engine_groups.iter().max().map_or(0, |last| last + 1);
         let mut idle = vec![0; groups];
         for group in &device.engine_groups {
             idle[*group] += 1;
         }
-        let queue = |queue: &topology::Queue| Queue {
+        let queue = |queue: &WqConfig| Queue {
             group: queue.group,
             priority: queue.priority,
             waiting: VecDeque::new(),

@@ -194,7 +194,7 @@ impl<'a> Store<'a> {
 
     fn ask(&mut self, now_ns: f64, index: usize) {
         let cpu = &mut self.cpus[index];
-        let queue = cpu.queues.compress_queue(cpu.submitted);
+        let queue = cpu.queues.compress.queue(cpu.submitted);
         cpu.submitted += 1;
         let wait = cpu.wait;
         let descriptors = self.descriptors(queue);

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{Device, Machine, Package, QueueMode, TopologyError, cpu_list, invalid};
+use acomp_core::Direction;
+
+use super::{Machine, Package, TopologyError, cpu_list, invalid};
+use crate::config::DeviceConfig;
 
 /// How queues are shared out. The fields have the names and defaults of the kernel's attributes
 /// (`/sys/bus/dsa/drivers/crypto/`).
@@ -39,7 +42,7 @@ impl Default for Policy {
 pub struct QueueId {
     /// Its device, counted over all packages ([`Machine::devices`]).
     pub device: usize,
-    /// Its place in [`Device::queues`].
+    /// Its place in [`DeviceConfig::queues`].
     pub queue: usize,
 }
 
@@ -88,24 +91,28 @@ struct Turn {
     run: usize,
 }
 
-/// The queues of a CPU, none of the slices empty.
+/// The queues of a CPU.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CpuQueues<'m> {
     /// The CPU's own device, counted over all packages.
     pub device: usize,
-    /// Where compressions go, in turn.
-    pub compress: &'m [QueueId],
-    /// Where decompressions go, in turn.
-    pub decompress: &'m [QueueId],
-    /// The place in `compress` of the first descriptor, so that CPUs start at their own devices.
-    pub compress_start: usize,
-    /// The place in `decompress` of the first descriptor.
-    pub decompress_start: usize,
-    /// Descriptors in a row for one place in `compress`, at least 1.
-    pub compress_run: usize,
-    /// Descriptors in a row for one place in `decompress`, at least 1.
-    pub decompress_run: usize,
+    /// Where compressions go.
+    pub compress: Round<'m>,
+    /// Where decompressions go.
+    pub decompress: Round<'m>,
+}
+
+/// Queues in turn.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Round<'m> {
+    /// Not empty.
+    pub queues: &'m [QueueId],
+    /// The place in `queues` of the first descriptor, so that CPUs start at their own devices.
+    pub start: usize,
+    /// Descriptors in a row for one queue, at least 1.
+    pub run: usize,
 }
 
 /// A device, and whom it serves as their own.
@@ -115,7 +122,7 @@ pub struct Served<'m> {
     /// The place of its package in [`Machine::packages`].
     pub package: usize,
     /// The device.
-    pub device: &'m Device,
+    pub device: &'m DeviceConfig,
     /// What each of its queues takes.
     pub kinds: &'m [QueueKind],
     /// The CPUs whose own device it is, ascending.
@@ -162,12 +169,8 @@ impl Map {
         let Home { compress, decompress, .. } = &self.homes[device];
         CpuQueues {
             device,
-            compress: &self.compress[compress.range.clone()],
-            decompress: &self.decompress[decompress.range.clone()],
-            compress_start: compress.start,
-            decompress_start: decompress.start,
-            compress_run: compress.run,
-            decompress_run: decompress.run,
+            compress: compress.round(&self.compress),
+            decompress: decompress.round(&self.decompress),
         }
     }
 
@@ -286,21 +289,25 @@ impl fmt::Display for Map {
     }
 }
 
-impl CpuQueues<'_> {
-    /// Where the CPU's compression number `count` goes.
+impl<'m> CpuQueues<'m> {
+    /// Where the CPU's jobs of this direction go.
     #[inline]
     #[must_use]
-    pub fn compress_queue(&self, count: usize) -> QueueId {
-        let place = self.compress_start.wrapping_add(count / self.compress_run);
-        self.compress[place % self.compress.len()]
+    pub fn round(&self, direction: Direction) -> Round<'m> {
+        match direction {
+            Direction::Compress => self.compress,
+            Direction::Decompress => self.decompress,
+        }
     }
+}
 
-    /// Where the CPU's decompression number `count` goes.
+impl Round<'_> {
+    /// Where the CPU's job number `count` goes.
     #[inline]
     #[must_use]
-    pub fn decompress_queue(&self, count: usize) -> QueueId {
-        let place = self.decompress_start.wrapping_add(count / self.decompress_run);
-        self.decompress[place % self.decompress.len()]
+    pub fn queue(&self, count: usize) -> QueueId {
+        let place = self.start.wrapping_add(count / self.run);
+        self.queues[place % self.queues.len()]
     }
 }
 
@@ -314,16 +321,11 @@ impl fmt::Display for QueueKind {
     }
 }
 
-impl fmt::Display for QueueMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dedicated => "dedicated",
-            Self::Shared => "shared",
-        })
-    }
-}
-
 impl Turn {
+    fn round<'m>(&self, table: &'m [QueueId]) -> Round<'m> {
+        Round { queues: &table[self.range.clone()], start: self.start, run: self.run }
+    }
+
     /// Takes a whole package, from the device's own part on.
     fn widen(&mut self, package: Range<usize>, run: usize) {
         *self = Self { start: self.range.start - package.start, range: package, run };

@@ -9,7 +9,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Device, Machine, Package, Queue, QueueMode, TopologyError, cpus, invalid, queue_name};
+use super::{Machine, Package, TopologyError, cpus, invalid};
+use crate::config::{DeviceConfig, WqConfig, WqMode, queue_name};
 
 impl Machine {
     /// Reads the tree at `root` (on a live machine `/sys`). Of devices and queues those count that
@@ -77,7 +78,7 @@ fn package_of(
 }
 
 /// A device with its queues and engines, and its node.
-fn device(bus: &Path, name: &str, names: &[String]) -> Result<(Device, i64), TopologyError> {
+fn device(bus: &Path, name: &str, names: &[String]) -> Result<(DeviceConfig, i64), TopologyError> {
     let number = name.trim_start_matches("iax");
     let parts = |kind: &str| {
         let prefix = format!("{kind}{number}.");
@@ -100,18 +101,24 @@ fn device(bus: &Path, name: &str, names: &[String]) -> Result<(Device, i64), Top
         }
     }
     let node = value(&bus.join(name).join("numa_node"))?;
-    Ok((Device { name: name.into(), engine_groups, queues }, node))
+    let device = DeviceConfig {
+        name: name.into(),
+        engine_groups,
+        queues,
+        // Sysfs does not say.
+        has_header_generation: false,
+    };
+    Ok((device, node))
 }
 
-fn queue(name: String, path: &Path) -> Result<Queue, TopologyError> {
+fn queue(name: String, path: &Path) -> Result<WqConfig, TopologyError> {
     let mode = path.join("mode");
-    Ok(Queue {
+    Ok(WqConfig {
         name,
-        size: value(&path.join("size"))?,
         threshold: value(&path.join("threshold"))?,
         mode: match &*text(&mode)? {
-            "dedicated" => QueueMode::Dedicated,
-            "shared" => QueueMode::Shared,
+            "dedicated" => WqMode::Dedicated,
+            "shared" => WqMode::Shared,
             other => {
                 let why = format!("`{other}` is neither `dedicated` nor `shared`");
                 return Err(invalid(mode.display().to_string(), why));
@@ -119,6 +126,7 @@ fn queue(name: String, path: &Path) -> Result<Queue, TopologyError> {
         },
         priority: value(&path.join("priority"))?,
         group: value(&path.join("group_id"))?,
+        ..WqConfig::new(value(&path.join("size"))?)
     })
 }
 

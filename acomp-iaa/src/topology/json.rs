@@ -2,10 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    Device, ENGINES, ENTRIES, Machine, PRIORITY, Package, Queue, QueueMode, TopologyError, cpus,
-    invalid, queue_name,
-};
+use super::{Machine, Package, TopologyError, cpus, invalid};
+use crate::config::{DeviceConfig, ENGINES, ENTRIES, PRIORITY, WqConfig, WqMode};
 
 impl Machine {
     /// Reads a description:
@@ -31,8 +29,8 @@ impl Machine {
     /// ```
     ///
     /// `cpus` has to be there. By default cores have one thread, packages no device, devices eight
-    /// `engines` (a number, or the group of each) in group 0 and one queue, and queues all entries,
-    /// mode `dedicated`, threshold 0, priority 10, group 0.
+    /// `engines` (a number, or the group of each) in group 0, `header_generation` and one queue, and
+    /// queues all entries, mode `dedicated`, threshold 0, priority 10, group 0.
     ///
     /// # Errors
     ///
@@ -62,7 +60,7 @@ fn package(value: Value, at: &str) -> Result<Package, TopologyError> {
     Ok(package)
 }
 
-fn device(value: Value, at: &str) -> Result<Device, TopologyError> {
+fn device(value: Value, at: &str) -> Result<DeviceConfig, TopologyError> {
     let mut fields = Fields::new(value, at)?;
     let name = fields.text("name")?.ok_or_else(|| invalid(fields.path("name"), MISSING))?;
     let engine_groups = match fields.take("engines") {
@@ -75,36 +73,37 @@ fn device(value: Value, at: &str) -> Result<Device, TopologyError> {
         Some(queues) => each(queues, &fields.path("queues"), queue)?,
         None => vec![queue(Value::Object(Map::new()), &fields.path("queues"))?],
     };
+    let header_generation = fields.truth("header_generation")?.unwrap_or(true);
     fields.finish()?;
-    let named = |(q, mut queue): (usize, Queue)| {
-        if queue.name.is_empty() {
-            queue.name = queue_name(&name, q);
-        }
-        queue
+    let device = DeviceConfig {
+        name,
+        engine_groups,
+        queues: Vec::new(),
+        has_header_generation: header_generation,
     };
-    let queues = queues.into_iter().enumerate().map(named).collect();
-    Ok(Device { name, engine_groups, queues })
+    Ok(device.with_queues(queues))
 }
 
 /// Its name is empty if it has none.
-fn queue(value: Value, at: &str) -> Result<Queue, TopologyError> {
+fn queue(value: Value, at: &str) -> Result<WqConfig, TopologyError> {
     let mut fields = Fields::new(value, at)?;
     let mode = match fields.text("mode")?.as_deref() {
-        None | Some("dedicated") => QueueMode::Dedicated,
-        Some("shared") => QueueMode::Shared,
+        None | Some("dedicated") => WqMode::Dedicated,
+        Some("shared") => WqMode::Shared,
         Some(other) => {
             let why = format!("`{other}` is neither `dedicated` nor `shared`");
             return Err(invalid(fields.path("mode"), why));
         }
     };
     let priority = fields.number("priority")?.unwrap_or(PRIORITY.into());
-    let queue = Queue {
+    let size = fields.number("size")?.unwrap_or(ENTRIES);
+    let queue = WqConfig {
         name: fields.text("name")?.unwrap_or_default(),
-        size: fields.number("size")?.unwrap_or(ENTRIES),
         threshold: fields.number("threshold")?.unwrap_or(0),
         mode,
         priority: u8::try_from(priority).unwrap_or(u8::MAX),
         group: fields.number("group")?.unwrap_or(0),
+        ..WqConfig::new(size)
     };
     fields.finish()?;
     Ok(queue)
@@ -137,6 +136,14 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(invalid(self.path(key), format!("{other} is no string"))),
+        }
+    }
+
+    fn truth(&mut self, key: &str) -> Result<Option<bool>, TopologyError> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(truth)),
+            Some(other) => Err(invalid(self.path(key), format!("{other} is not true or false"))),
         }
     }
 
