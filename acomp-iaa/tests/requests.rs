@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod setup;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +14,10 @@ use acomp_iaa::{
     Accel, Clock, DeflateIaa, Device, DeviceConfig, EngineThreads, Fault, FaultPlan, RealClock,
     Settings, SteppedClock, SyncMode, WqConfig,
 };
-use acomp_testmgr::Content;
 use fastrand::Rng;
 use futures::executor::block_on;
-use page_codec::deflate::Decoder;
+
+use self::setup::{decoded, page};
 
 #[test]
 fn every_request_completes_once_with_what_it_should() {
@@ -129,19 +131,4 @@ fn check(completion: &Completion, seed: u64) {
 fn close(submitter: Submitter, seed: u64) {
     let closed = submitter.close(Duration::from_secs(10));
     assert!(closed.is_ok(), "seed {seed}: {closed:?}");
-}
-
-/// Compressible, and of each number another.
-fn page(number: u64) -> Vec<u8> {
-    let mut page = vec![0; 4096];
-    Content::ALL[number as usize % 3].fill(number, &mut page);
-    page[..8].copy_from_slice(&number.to_le_bytes());
-    page
-}
-
-fn decoded(stream: &[u8]) -> Vec<u8> {
-    let mut page = vec![0; 4096];
-    let decoded = Decoder::new().decode(stream, &mut page).unwrap();
-    assert_eq!((decoded.consumed, decoded.produced), (stream.len(), 4096));
-    page
 }

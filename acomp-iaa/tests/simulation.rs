@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod setup;
+
 use std::env;
 use std::sync::Arc;
 
@@ -13,7 +15,9 @@ use acomp_iaa::{
 };
 use acomp_testmgr::Content;
 use fastrand::Rng;
-use page_codec::deflate::{Decoder, Encoder};
+use page_codec::deflate::Encoder;
+
+use self::setup::decoded;
 
 #[test]
 fn faults_by_seed() {
@@ -165,14 +169,6 @@ fn encoded(encoder: &mut Encoder, page: &[u8]) -> Vec<u8> {
     let len = encoder.encode(page, &mut stream).unwrap();
     stream.truncate(len);
     stream
-}
-
-fn decoded(stream: &[u8]) -> Vec<u8> {
-    let mut page = vec![0; 6000];
-    let decoded = Decoder::new().decode(stream, &mut page).unwrap();
-    assert_eq!(decoded.consumed, stream.len());
-    page.truncate(decoded.produced);
-    page
 }
 
 const SEEDS: u64 = 1000;
