@@ -9,6 +9,7 @@ use std::env;
 use std::sync::Arc;
 
 use acomp_core::{Acomp, Chain, Error, ExecutedOn, Op, Params, Registry, Session};
+use acomp_iaa::topology::{Machine, Package};
 use acomp_iaa::{
     Accel, DeflateIaa, Device, DeviceConfig, Fault, FaultPlan, Settings, SteppedClock, SyncMode,
     WqConfig,
@@ -47,8 +48,15 @@ fn simulate(seed: u64, rounds: usize) {
     settings.verify_compress = rng.bool();
     settings.completion_timeout_ns = 200_000;
     settings.quarantine_ns = rng.u64(1..1_000_000);
-    let accel = Accel::new(settings);
-    let devices: Vec<_> = (0..rng.u32(1..4)).map(|id| device(&accel, id, &mut rng)).collect();
+    settings.policy.g_comp_wqs_per_iaa = rng.usize(..3);
+    settings.policy.g_consec_descs_per_gwq = rng.usize(1..9);
+    (settings.policy.distribute_comps, settings.policy.distribute_decomps) =
+        (rng.bool(), rng.bool());
+    let package = |cpus| Package { cpus, threads_per_core: 1, devices: Vec::new() };
+    // Wherever this thread runs, the seed decides where it submits.
+    let packages = vec![package(vec![0]), package(Vec::new())];
+    let accel = Accel::on(&Machine { packages }, settings);
+    let devices: Vec<_> = (0..rng.u32(1..5)).map(|id| device(&accel, id, &mut rng)).collect();
     let registry = Registry::from_entries([]);
     let fixed = registry.add(Arc::new(DeflateIaa::fixed(&accel).unwrap())).unwrap();
     let dynamic = registry.add(Arc::new(DeflateIaa::dynamic(&accel).unwrap())).unwrap();
@@ -88,7 +96,7 @@ fn device(accel: &Arc<Accel>, id: u32, rng: &mut Rng) -> Arc<Device> {
     let config = config.with_engines(&[rng.usize(1..9)]);
     let plan = if rng.u8(..4) == 0 { FaultPlan::new(0) } else { FaultPlan::of_seed(rng.u64(..)) };
     let device = Device::new(config, accel.dma().clone(), Arc::new(SteppedClock::new()), plan);
-    accel.bind(&device).unwrap();
+    let _binding = accel.bind_in(rng.usize(..2), &device).unwrap();
     device
 }
 
@@ -143,7 +151,7 @@ fn a_flipped_bit_is_found_by_verification() {
     let plan = FaultPlan::new(1).at(0, Fault::FlippedBit).at(3, Fault::BadCrc);
     let clock = Arc::new(SteppedClock::new());
     let device = Device::new(DeviceConfig::new(0), accel.dma().clone(), clock, plan);
-    accel.bind(&device).unwrap();
+    let _binding = accel.bind(&device).unwrap();
     let registry = Registry::from_entries([]);
     let _added = registry.add(Arc::new(DeflateIaa::fixed(&accel).unwrap())).unwrap();
     let acomp = Acomp::alloc_in(&registry, "deflate-iaa", Params::new()).unwrap();

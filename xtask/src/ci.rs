@@ -48,7 +48,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
     if full {
         steps.run("minimal versions", || minimal_versions(sh, target_dir))?;
         steps.run("fat LTO", || fat_lto(sh, target_dir))?;
-        steps.run("many flips and faults", || {
+        steps.run("many flips and faults, long load", || {
             let ignored = ["-p", "page-codec", "-p", "acomp-iaa", "--", "--ignored"];
             Ok(cmd!(sh, "cargo test --release {ignored...}").run()?)
         })?;

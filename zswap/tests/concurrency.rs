@@ -9,6 +9,7 @@ use std::thread;
 
 use acomp_algs as _;
 use acomp_core::{Direction, Registry};
+use acomp_iaa as _;
 use zswap::{Load, LoadError, Owner, Page, Pool, Slot};
 
 use pages::{filled, mixed, random, stamped, text};
@@ -16,7 +17,7 @@ use toys::{Toy, die};
 
 #[test]
 fn threads_on_slots_of_their_own_do_not_feel_each_other() {
-    for compressor in ["lz4", "deflate"] {
+    for compressor in ["lz4", "deflate", "deflate-iaa"] {
         let pool = Pool::builder(Registry::global()).compressor(compressor).build().unwrap();
         on_threads(|thread| {
             // Ranges of several threads in one run of 512 slots, and one range across two runs.

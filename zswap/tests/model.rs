@@ -6,13 +6,14 @@ use std::collections::HashMap;
 
 use acomp_algs as _;
 use acomp_core::Registry;
+use acomp_iaa as _;
 use zswap::{Load, LoadError, Loaded, Owner, Page, Pool, RangeError, Slot, StoreError};
 
 use pages::{filled, mixed};
 
 #[test]
 fn pool_does_what_a_map_does() {
-    for (seed, compressor) in [(1, "lz4"), (2, "deflate"), (3, "null")] {
+    for (seed, compressor) in [(1, "lz4"), (2, "deflate"), (3, "null"), (4, "deflate-iaa")] {
         let pool = Pool::builder(Registry::global()).compressor(compressor).build().unwrap();
         let mut pair = Pair { pool, map: HashMap::new(), case: String::new() };
         let mut rng = fastrand::Rng::with_seed(seed);

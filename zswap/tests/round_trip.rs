@@ -6,6 +6,7 @@ mod pages;
 
 use acomp_algs as _;
 use acomp_core::Registry;
+use acomp_iaa as _;
 use zswap::{Load, LoadError, Loaded, Owner, PAGE_BYTES, Page, Pool, Slot};
 
 use pages::{mixed, text};
