@@ -29,8 +29,8 @@ impl Machine {
     /// ```
     ///
     /// `cpus` has to be there. By default cores have one thread, packages no device, devices eight
-    /// `engines` (a number, or the group of each) in group 0, `header_generation` and one queue, and
-    /// queues all entries, mode `dedicated`, threshold 0, priority 10, group 0.
+    /// `engines` (a number, or the group of each) in group 0, `header_generation` and one queue,
+    /// and queues all entries, mode `dedicated`, threshold 0, priority 10, group 0.
     ///
     /// # Errors
     ///

@@ -304,7 +304,7 @@ const UNITS: &[&str] = &[
 const UNITLESS_BOUNDS: &[&str] = &["MAX_BATCH", "C_INT_MAX"];
 
 const ZSWAP_DEPENDENCIES: &[&str] = &["acomp-core"];
-const ZSWAP_DEV_DEPENDENCIES: &[&str] = &["acomp-core", "acomp-algs", "acomp-testmgr"];
+const ZSWAP_DEV_DEPENDENCIES: &[&str] = &["acomp-core", "acomp-algs", "acomp-iaa", "acomp-testmgr"];
 /// Generic names, and the libraries that drivers are named after.
 const ALGORITHMS: &[&str] =
     &["842", "deflate", "flate2", "libzstd", "lz4", "lz4hc", "lzo", "lzzzz", "zlib", "zstd"];
