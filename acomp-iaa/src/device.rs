@@ -69,6 +69,54 @@ impl DeviceConfig {
 }
 
 /// A device in software.
+///
+/// A client leases memory, writes a descriptor to a queue, and polls the record; here he drives the
+/// device himself.
+///
+/// ```
+/// use acomp_iaa::completion::Status;
+/// use acomp_iaa::desc::{CompressFlags, DecompressFlags, Descriptor, Flags, Operation};
+/// use acomp_iaa::{Device, DeviceConfig, Dma, FaultPlan, RealClock, Written};
+/// use std::sync::Arc;
+///
+/// let dma = Dma::new();
+/// let config = DeviceConfig::new(1);
+/// let device = Device::new(config, dma.clone(), Arc::new(RealClock::new()), FaultPlan::new(0));
+/// let [page, stream, copy] = [4096, 4096, 4096].map(|bytes| dma.lease(bytes).unwrap());
+/// page.write().fill(b'x');
+///
+/// let compress = Descriptor {
+///     flags: Flags::COMPLETION_VALID | Flags::REQUEST_COMPLETION,
+///     operation: Operation::Compress(
+///         CompressFlags::FLUSH_OUTPUT
+///             | CompressFlags::APPEND_END_OF_BLOCK
+///             | CompressFlags::GENERATE_HEADER_ONE_PASS,
+///     ),
+///     completion: stream.record_address(),
+///     src1: page.address(0),
+///     src1_bytes: 4096,
+///     dst: stream.address(0),
+///     dst_bytes_max: 4096,
+///     ..Descriptor::default()
+/// };
+/// assert_eq!(device.submit(0, &compress.encode()), Written::Accepted);
+/// device.drive(1);
+/// let compressed = stream.completion().unwrap();
+/// assert_eq!(compressed.status, Status::SUCCESS);
+///
+/// let decompress = Descriptor {
+///     operation: Operation::Decompress(DecompressFlags::ENABLE),
+///     completion: copy.record_address(),
+///     src1: stream.address(0),
+///     src1_bytes: compressed.output_bytes,
+///     dst: copy.address(0),
+///     ..compress
+/// };
+/// assert_eq!(device.submit(0, &decompress.encode()), Written::Accepted);
+/// device.drive(1);
+/// assert_eq!(copy.completion().unwrap().output_bytes, 4096);
+/// assert_eq!(*copy.read(), *page.read());
+/// ```
 pub struct Device {
     config: DeviceConfig,
     dma: Arc<Dma>,
@@ -197,6 +245,12 @@ impl Device {
         *faults = Faults::new(plan);
     }
 
+    /// Writes a descriptor to the portal of a queue. What becomes of it stands in its completion
+    /// record, once an engine has taken it: see [`Self::drive`].
+    pub fn submit(&self, queue: usize, descriptor: &[u8; 64]) -> Written {
+        self.write(queue, descriptor, true)
+    }
+
     /// Loses all jobs, frees engines that hang, and switches all queues on.
     pub fn reset(&self) {
         self.stop();
@@ -233,8 +287,7 @@ impl Device {
             || self.held_len.load(Ordering::Acquire) > 0
     }
 
-    /// Writes a descriptor to the portal of a queue. `is_alarming`: engine threads that sleep are
-    /// to know.
+    /// [`Self::submit`]. `is_alarming`: engine threads that sleep are to know.
     pub(crate) fn write(&self, queue: usize, descriptor: &[u8; 64], is_alarming: bool) -> Written {
         let refuses = self.faults().is_some_and(|mut faults| faults.refuses());
         let written = match self.queues.get(queue) {

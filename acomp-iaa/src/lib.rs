@@ -29,4 +29,4 @@ pub use driver::{Accel, BindError, DeflateIaa, IsBound, Settings, SyncMode, mode
 pub use fault::{Fault, FaultPlan, PAGE_REQUEST_NS};
 pub use stats::{GlobalStats, WqStats};
 pub use threads::EngineThreads;
-pub use wq::{WqConfig, WqMode};
+pub use wq::{WqConfig, WqMode, Written};

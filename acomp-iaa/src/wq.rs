@@ -72,9 +72,13 @@ impl WqConfig {
 }
 
 /// What became of a descriptor that was written to a portal.
+///
+/// Only a shared queue can answer (`ENQCMD` does, `MOVDIR64B` does not): whoever has a dedicated
+/// one is told here that a descriptor is [lost](Self::Lost), but must count as if he were not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Written {
+#[expect(clippy::exhaustive_enums, reason = "a portal has no other answers")]
+pub enum Written {
     /// It is in the queue.
     Accepted,
     /// The queue is full, or off: try again.
