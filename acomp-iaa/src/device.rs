@@ -124,6 +124,8 @@ pub struct Device {
     queues: Box<[WorkQueue]>,
     engines: Box<[EnginePlace]>,
     is_gone: AtomicBool,
+    /// Held while all queues are switched.
+    switching: Mutex<()>,
     /// Counts the resets: what was begun before one is not reported.
     resets: AtomicU64,
     has_faults: AtomicBool,
@@ -188,6 +190,7 @@ impl Device {
             dma,
             clock,
             is_gone: AtomicBool::new(false),
+            switching: Mutex::new(()),
             resets: AtomicU64::new(0),
             has_faults: AtomicBool::new(!plan.is_empty()),
             faults: Mutex::new(Faults::new(plan)),
@@ -251,14 +254,19 @@ impl Device {
         self.write(queue, descriptor, true)
     }
 
-    /// Loses all jobs, frees engines that hang, and switches all queues on.
+    /// Loses all jobs, frees engines that hang, and switches all queues on, unless the device was
+    /// removed.
     pub fn reset(&self) {
+        let _switching = locked(&self.switching);
         self.stop();
-        self.queues.iter().for_each(|queue| queue.switch(true));
+        if !self.is_gone() {
+            self.queues.iter().for_each(|queue| queue.switch(true));
+        }
     }
 
     /// Removes the device: all jobs are lost, and it takes no more.
     pub fn remove(&self) {
+        let _switching = locked(&self.switching);
         self.is_gone.store(true, Ordering::Release);
         self.stop();
     }
@@ -327,9 +335,10 @@ impl Device {
         (handlers.len() - 1) as u16
     }
 
+    /// To be called while `switching`.
     fn stop(&self) {
-        self.resets.fetch_add(1, Ordering::AcqRel);
         self.queues.iter().for_each(|queue| queue.switch(false));
+        self.resets.fetch_add(1, Ordering::AcqRel);
         let mut held = locked(&self.held);
         held.clear();
         self.held_len.store(0, Ordering::Release);
@@ -348,8 +357,7 @@ impl Device {
             if place.is_hung.load(Ordering::Acquire) {
                 continue;
             }
-            let resets = self.resets();
-            if let Some((queue, descriptor)) = self.take(place.group) {
+            if let Some((queue, (descriptor, resets))) = self.take(place.group) {
                 let fault = self.faults().and_then(|mut faults| faults.next());
                 self.run(place, &mut engine, (queue, resets), &descriptor, fault);
                 return true;
@@ -358,13 +366,13 @@ impl Device {
         false
     }
 
-    /// The next descriptor for an engine of this group, and its queue.
-    fn take(&self, group: usize) -> Option<(usize, [u8; 64])> {
+    /// The next descriptor for an engine of this group, its queue, and the resets until then.
+    fn take(&self, group: usize) -> Option<(usize, ([u8; 64], u64))> {
         let queues = self.queues.iter().enumerate();
         let mine = queues.filter(|(_, queue)| queue.config.group == group && !queue.is_empty());
         // Of equal priority, the first.
         let (index, queue) = mine.min_by_key(|(_, queue)| u8::MAX - queue.config.priority)?;
-        queue.take().map(|descriptor| (index, descriptor))
+        queue.take(&self.resets).map(|taken| (index, taken))
     }
 
     fn run(
@@ -388,7 +396,10 @@ impl Device {
         };
         match fault {
             Some(Fault::Hang) => return place.is_hung.store(true, Ordering::Release),
-            Some(Fault::Reset) => return self.stop(),
+            Some(Fault::Reset) => {
+                let _switching = locked(&self.switching);
+                return self.stop();
+            }
             Some(Fault::Removed) => return self.remove(),
             Some(Fault::QueueOff) => {
                 if let Some(queue) = self.queues.get(queue) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::bits::opcode::DRAIN;
 use crate::dma::locked;
@@ -124,8 +124,9 @@ impl WorkQueue {
         Written::Accepted
     }
 
-    /// The next descriptor for an engine. A drain waits until all others are done.
-    pub(crate) fn take(&self) -> Option<[u8; 64]> {
+    /// The next descriptor for an engine, and the device's `resets` when it was taken. A drain
+    /// waits until all others are done.
+    pub(crate) fn take(&self, resets: &AtomicU64) -> Option<([u8; 64], u64)> {
         let mut entries = locked(&self.entries);
         let is_drain = entries.front().is_some_and(|front| front[OPCODE_AT] == DRAIN);
         if is_drain && self.running.load(Ordering::Acquire) > 0 {
@@ -134,7 +135,9 @@ impl WorkQueue {
         let descriptor = entries.pop_front()?;
         self.len.store(entries.len(), Ordering::Release);
         self.running.fetch_add(1, Ordering::AcqRel);
-        Some(descriptor)
+        // With the entries locked: a reset empties the queue before it counts itself, so that this
+        // is the number under which the descriptor was written.
+        Some((descriptor, resets.load(Ordering::Acquire)))
     }
 
     /// A job that was taken is done.
