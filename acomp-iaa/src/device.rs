@@ -5,6 +5,7 @@
 //! queues for engines that are idle. So a device without threads costs nothing, and a step of a
 //! simulation is a call.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -122,6 +123,8 @@ pub struct Device {
     dma: Arc<Dma>,
     clock: Arc<dyn Clock>,
     queues: Box<[WorkQueue]>,
+    /// The queues' numbers, highest priority first; of equal priority, the lowest number.
+    by_priority: Box<[usize]>,
     engines: Box<[EnginePlace]>,
     is_gone: AtomicBool,
     /// Held while all queues are switched.
@@ -183,7 +186,11 @@ impl Device {
             is_hung: AtomicBool::new(false),
             state: Mutex::new(Engine::new()),
         });
+        let mut queues: Vec<_> = config.queues.iter().enumerate().collect();
+        queues.sort_by_key(|(_, queue)| Reverse(queue.priority));
+        let by_priority = queues.into_iter().map(|(at, _)| at).collect();
         Arc::new(Self {
+            by_priority,
             queues: config.queues.iter().cloned().map(WorkQueue::new).collect(),
             engines: engines.collect(),
             config,
@@ -368,11 +375,10 @@ impl Device {
 
     /// The next descriptor for an engine of this group, its queue, and the resets until then.
     fn take(&self, group: usize) -> Option<(usize, ([u8; 64], u64))> {
-        let queues = self.queues.iter().enumerate();
-        let mine = queues.filter(|(_, queue)| queue.config.group == group && !queue.is_empty());
-        // Of equal priority, the first.
-        let (index, queue) = mine.min_by_key(|(_, queue)| u8::MAX - queue.config.priority)?;
-        queue.take(&self.resets).map(|taken| (index, taken))
+        let queues = self.by_priority.iter().filter_map(|at| Some((*at, self.queues.get(*at)?)));
+        let mut mine = queues.filter(|(_, queue)| queue.config.group == group && !queue.is_empty());
+        // One whose drain waits leaves the engine to the next.
+        mine.find_map(|(at, queue)| Some((at, queue.take(&self.resets)?)))
     }
 
     fn run(
