@@ -165,7 +165,8 @@ struct Held {
 /// What is to be told, where, and how.
 #[derive(Clone, Copy)]
 struct Report {
-    completion: u64,
+    /// Where, if anywhere.
+    completion: Option<u64>,
     interrupt: Option<u16>,
     record: CompletionRecord,
 }
@@ -224,7 +225,8 @@ impl Device {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Completions whose address led nowhere.
+    /// Completions whose address led nowhere, and failures that had no address: the rest of the
+    /// software error register.
     #[must_use]
     pub fn unreported_completions(&self) -> u64 {
         self.unreported.load(Ordering::Relaxed)
@@ -392,12 +394,12 @@ impl Device {
         let desc = match Descriptor::parse(descriptor) {
             Ok(desc) => desc,
             Err(invalid) => {
-                let report = invalid.completion.map(|completion| Report {
-                    completion,
+                let report = Report {
+                    completion: invalid.completion,
                     interrupt: invalid.interrupt_handle,
                     record: invalid.record(),
-                });
-                return self.finish((queue, resets), report, 0);
+                };
+                return self.finish((queue, resets), Some(report), 0);
             }
         };
         match fault {
@@ -417,8 +419,12 @@ impl Device {
         }
         let record = self.record(engine, queue, &desc, fault);
         let interrupts = desc.flags.contains(Flags::REQUEST_INTERRUPT);
-        let report = desc.flags.contains(Flags::COMPLETION_VALID).then_some(Report {
-            completion: desc.completion,
+        // Failures are told unasked.
+        let is_told =
+            record.status != Status::SUCCESS || desc.flags.contains(Flags::REQUEST_COMPLETION);
+        let has_address = desc.flags.contains(Flags::COMPLETION_VALID);
+        let report = Some(Report {
+            completion: (is_told && has_address).then_some(desc.completion),
             interrupt: interrupts.then_some(desc.interrupt_handle),
             record,
         });
@@ -554,8 +560,14 @@ impl Device {
     }
 
     fn report(&self, report: &Report) {
-        let target = self.dma.find(report.completion);
-        if target.and_then(|target| target.complete(&report.record.encode())).is_err() {
+        let is_told = match report.completion {
+            Some(address) => {
+                let target = self.dma.find(address);
+                target.and_then(|target| target.complete(&report.record.encode())).is_ok()
+            }
+            None => report.record.status == Status::SUCCESS,
+        };
+        if !is_told {
             self.unreported.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(handle) = report.interrupt {
