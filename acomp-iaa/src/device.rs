@@ -459,6 +459,10 @@ impl Device {
             Operation::Compress(flags) => (true, flags.intersects(header)),
             _ => (false, false),
         };
+        let interrupts = desc.flags.contains(Flags::REQUEST_INTERRUPT);
+        if interrupts && usize::from(desc.interrupt_handle) >= locked(&self.handlers).len() {
+            return failed(Status::BAD_INTERRUPT_HANDLE);
+        }
         if bytes > bytes_max {
             return failed(Status::BAD_TRANSFER_SIZE);
         }
