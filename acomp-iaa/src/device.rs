@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::completion::{AnalyticsError, CompletionRecord, Status};
 use crate::desc::{CompressFlags, Descriptor, Flags, Operation};
 use crate::dma::{Dma, locked};
-use crate::engine::{Engine, broken, failed, page_fault};
+use crate::engine::{Engine, broken, failed, page_fault, unsupported};
 use crate::fault::{Fault, FaultPlan, Faults, PAGE_REQUEST_NS};
 use crate::threads::Alarm;
 use crate::wq::{WorkQueue, WqConfig, Written};
@@ -468,6 +468,9 @@ impl Device {
         }
         if makes_header && !self.config.has_header_generation {
             return failed(Status::INVALID_OP_FLAGS);
+        }
+        if let Some(refusal) = unsupported(desc) {
+            return refusal;
         }
         match fault {
             Some(Fault::PageFault) if !desc.flags.contains(Flags::BLOCK_ON_FAULT) => {

@@ -194,6 +194,29 @@ impl Engine {
     }
 }
 
+/// The record of a job that asks for what the model does not do, as of a device that cannot: what
+/// it ignored it would do wrong.
+pub(crate) fn unsupported(desc: &Descriptor) -> Option<CompletionRecord> {
+    let flags = desc.flags.intersection(FLAGS_UNSUPPORTED);
+    if !flags.is_empty() {
+        let invalid_flags = flags.bits();
+        return Some(CompletionRecord { invalid_flags, ..failed(Status::INVALID_FLAGS) });
+    }
+    let is_supported = match desc.operation {
+        Operation::Compress(flags) => {
+            // Of the two flags for headers, the first alone means a pass for statistics before.
+            COMPRESS_FLAGS.contains(flags)
+                && (!flags.contains(CompressFlags::GENERATE_HEADER)
+                    || flags.contains(CompressFlags::GENERATE_HEADER_ONE_PASS))
+        }
+        Operation::Decompress(flags) => {
+            DECOMPRESS_FLAGS.contains(flags) && flags.contains(DecompressFlags::ENABLE)
+        }
+        _ => true,
+    };
+    (!is_supported).then(|| failed(Status::INVALID_OP_FLAGS))
+}
+
 /// The record of a job that met a page that is not there.
 pub(crate) fn page_fault(address: u64, is_write: bool) -> CompletionRecord {
     let status = Status::PAGE_FAULT;
@@ -320,5 +343,19 @@ fn refusal(error: &DecodeError) -> Stop {
     })
 }
 
+/// The model writes no AECS, and reads no other second source.
+const FLAGS_UNSUPPORTED: Flags = Flags::READ_SRC2_DATA
+    .union(Flags::WRITE_SRC2_AECS)
+    .union(Flags::WRITE_SRC2_AECS_ON_OVERFLOW)
+    .union(Flags::AECS_TOGGLE);
+const COMPRESS_FLAGS: CompressFlags = CompressFlags::FLUSH_OUTPUT
+    .union(CompressFlags::APPEND_END_OF_BLOCK)
+    .union(CompressFlags::GENERATE_HEADER)
+    .union(CompressFlags::GENERATE_HEADER_ONE_PASS);
+const DECOMPRESS_FLAGS: DecompressFlags = DecompressFlags::ENABLE
+    .union(DecompressFlags::FLUSH_OUTPUT)
+    .union(DecompressFlags::CHECK_END_OF_BLOCK)
+    .union(DecompressFlags::STOP_ON_END_OF_BLOCK)
+    .union(DecompressFlags::SUPPRESS_OUTPUT);
 /// How far back a match may lead, in either direction.
 pub(crate) const HISTORY_BYTES: usize = 4096;
