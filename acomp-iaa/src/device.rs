@@ -474,7 +474,8 @@ impl Device {
         }
         match fault {
             Some(Fault::PageFault) if !desc.flags.contains(Flags::BLOCK_ON_FAULT) => {
-                page_fault(desc.dst, true)
+                let is_write = desc.has_output();
+                page_fault(if is_write { desc.dst } else { desc.src1 }, is_write)
             }
             Some(Fault::Analytics) => broken(AnalyticsError::DISTANCE_CODE),
             Some(Fault::Overflow) if is_compression => broken(AnalyticsError::OUTPUT_OVERFLOW),
@@ -494,7 +495,7 @@ impl Device {
 
     /// Flips a bit of the output.
     fn flip(&self, desc: &Descriptor, output_bytes: usize) {
-        if output_bytes == 0 {
+        if output_bytes == 0 || !desc.has_output() {
             return;
         }
         let (at, bit) = locked(&self.faults).place(output_bytes);
