@@ -40,8 +40,12 @@ enum Stop {
 }
 
 impl Stop {
-    fn record(self) -> CompletionRecord {
+    fn record(self, desc: &Descriptor) -> CompletionRecord {
         match self {
+            // Nobody brings a page that is not leased.
+            Self::Fault { address, is_write } if desc.flags.contains(Flags::BLOCK_ON_FAULT) => {
+                fault_at(Status::PAGE_RESPONSE_ERROR, address, is_write)
+            }
             Self::Fault { address, is_write } => page_fault(address, is_write),
             Self::Status(status) => failed(status),
             Self::Analytics(error) => broken(error),
@@ -70,7 +74,7 @@ impl Engine {
             // Queues see to it that a drain comes when all others are done.
             Operation::Noop | Operation::Drain => Ok(succeeded()),
         };
-        result.unwrap_or_else(Stop::record)
+        result.unwrap_or_else(|stop| stop.record(desc))
     }
 
     fn compress(
@@ -219,7 +223,10 @@ pub(crate) fn unsupported(desc: &Descriptor) -> Option<CompletionRecord> {
 
 /// The record of a job that met a page that is not there.
 pub(crate) fn page_fault(address: u64, is_write: bool) -> CompletionRecord {
-    let status = Status::PAGE_FAULT;
+    fault_at(Status::PAGE_FAULT, address, is_write)
+}
+
+fn fault_at(status: Status, address: u64, is_write: bool) -> CompletionRecord {
     let status = if is_write { status.with_write_fault() } else { status };
     CompletionRecord { fault_address: address, ..failed(status) }
 }
