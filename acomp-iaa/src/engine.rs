@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use page_codec::deflate::{
-    DecodeError, DecodeErrorKind, Decoder, Effort, EncodeError, Encoded, Encoder, Framing,
+    CodeTables, DecodeError, DecodeErrorKind, Decoder, Effort, EncodeError, Encoded, Encoder,
+    Framing,
 };
 
 use crate::aecs::Aecs;
@@ -28,7 +29,7 @@ struct Given {
     bytes: Vec<u8>,
     accumulator: [u8; 256],
     accumulator_bits: usize,
-    /// `None`: the fixed codes.
+    /// `None`: the fixed codes, behind a header that says so.
     codes: Option<(Box<Encoder>, Box<Decoder>)>,
 }
 
@@ -184,7 +185,8 @@ impl Engine {
         let aecs = bytes.first_chunk().and_then(|bytes| Aecs::parse(bytes).ok());
         let aecs = aecs.ok_or(Stop::Analytics(AnalyticsError::AECS))?;
         let codes = aecs.code_tables().map_err(|_| Stop::Analytics(AnalyticsError::AECS))?;
-        let is_fixed = codes == page_codec::deflate::CodeTables::fixed();
+        // Without a header there are no fixed blocks, only codes that happen to be theirs.
+        let is_fixed = aecs.accumulator_bits > 0 && codes == CodeTables::fixed();
         self.given = Some(Given {
             bytes: bytes.to_vec(),
             accumulator: aecs.accumulator,
