@@ -153,7 +153,7 @@ impl Target<'_> {
     }
 
     /// To be asked with the bytes locked, since a lease is renewed and ends under that lock.
-    fn check(&self) -> Result<(), Fault> {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
         let is_live = self.tag % 2 == 1 && self.region.tag() == self.tag;
         if is_live { Ok(()) } else { Err(Fault) }
     }

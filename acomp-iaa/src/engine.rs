@@ -302,6 +302,8 @@ fn with_io<T>(
     let dst = sink.range(desc.dst_bytes_max as usize).map_err(dst_fault)?;
     if source.is_in_region_of(&sink) {
         let mut bytes = sink.write().map_err(dst_fault)?;
+        // That was the sink's lease; the source may have been an earlier one's.
+        source.check().map_err(src_fault)?;
         if src.end > bytes.len() {
             return Err(src_fault(Fault));
         }
