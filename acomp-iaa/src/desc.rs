@@ -140,6 +140,14 @@ impl Descriptor {
         self
     }
 
+    /// Does it write to the destination?
+    pub(crate) fn has_output(&self) -> bool {
+        match self.operation {
+            Operation::Decompress(flags) => !flags.contains(DecompressFlags::SUPPRESS_OUTPUT),
+            operation => operation.opcode().writes(),
+        }
+    }
+
     fn defect(&self) -> Option<Status> {
         let sizes = [self.src1_bytes, self.dst_bytes_max, self.src2_bytes];
         let reads = self.operation.opcode().reads();
@@ -177,10 +185,7 @@ impl Descriptor {
     fn overlaps(&self) -> bool {
         let dst_bytes = match self.operation {
             Operation::MemMove => self.src1_bytes,
-            Operation::Compress(_) => self.dst_bytes_max,
-            Operation::Decompress(flags) if !flags.contains(DecompressFlags::SUPPRESS_OUTPUT) => {
-                self.dst_bytes_max
-            }
+            _ if self.has_output() => self.dst_bytes_max,
             _ => 0,
         };
         let (src, dst) = (span(self.src1, self.src1_bytes), span(self.dst, dst_bytes));

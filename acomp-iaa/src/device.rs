@@ -5,6 +5,7 @@
 //! queues for engines that are idle. So a device without threads costs nothing, and a step of a
 //! simulation is a call.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -16,19 +17,71 @@ use crate::completion::{AnalyticsError, CompletionRecord, Status};
 use crate::config::DeviceConfig;
 use crate::desc::{CompressFlags, Descriptor, Flags, Operation};
 use crate::dma::{Dma, locked};
-use crate::engine::{Engine, broken, failed, page_fault};
+use crate::engine::{Engine, broken, failed, page_fault, unsupported};
 use crate::fault::{Fault, FaultPlan, Faults, PAGE_REQUEST_NS};
 use crate::threads::Alarm;
 use crate::wq::{WorkQueue, Written};
 
 /// A device in software.
+///
+/// A client leases memory, writes a descriptor to a queue, and polls the record; here he drives the
+/// device himself.
+///
+/// ```
+/// use acomp_iaa::completion::Status;
+/// use acomp_iaa::desc::{CompressFlags, DecompressFlags, Descriptor, Flags, Operation};
+/// use acomp_iaa::{Device, DeviceConfig, Dma, FaultPlan, RealClock, Written};
+/// use std::sync::Arc;
+///
+/// let dma = Dma::new();
+/// let config = DeviceConfig::new(1);
+/// let device = Device::new(config, dma.clone(), Arc::new(RealClock::new()), FaultPlan::new(0));
+/// let [page, stream, copy] = [4096, 4096, 4096].map(|bytes| dma.lease(bytes).unwrap());
+/// page.write().fill(b'x');
+///
+/// let compress = Descriptor {
+///     flags: Flags::COMPLETION_VALID | Flags::REQUEST_COMPLETION,
+///     operation: Operation::Compress(
+///         CompressFlags::FLUSH_OUTPUT
+///             | CompressFlags::APPEND_END_OF_BLOCK
+///             | CompressFlags::GENERATE_HEADER_ONE_PASS,
+///     ),
+///     completion: stream.record_address(),
+///     src1: page.address(0),
+///     src1_bytes: 4096,
+///     dst: stream.address(0),
+///     dst_bytes_max: 4096,
+///     ..Descriptor::default()
+/// };
+/// assert_eq!(device.submit(0, &compress.encode()), Written::Accepted);
+/// device.drive(1);
+/// let compressed = stream.completion().unwrap();
+/// assert_eq!(compressed.status, Status::SUCCESS);
+///
+/// let decompress = Descriptor {
+///     operation: Operation::Decompress(DecompressFlags::ENABLE),
+///     completion: copy.record_address(),
+///     src1: stream.address(0),
+///     src1_bytes: compressed.output_bytes,
+///     dst: copy.address(0),
+///     ..compress
+/// };
+/// assert_eq!(device.submit(0, &decompress.encode()), Written::Accepted);
+/// device.drive(1);
+/// assert_eq!(copy.completion().unwrap().output_bytes, 4096);
+/// assert_eq!(*copy.read(), *page.read());
+/// ```
 pub struct Device {
     config: DeviceConfig,
     dma: Arc<Dma>,
     clock: Arc<dyn Clock>,
     queues: Box<[WorkQueue]>,
+    /// The queues' numbers, highest priority first; of equal priority, the lowest number.
+    by_priority: Box<[usize]>,
     engines: Box<[EnginePlace]>,
     is_gone: AtomicBool,
+    /// Held while all queues are switched.
+    switching: Mutex<()>,
     /// Counts the resets: what was begun before one is not reported.
     resets: AtomicU64,
     has_faults: AtomicBool,
@@ -65,7 +118,8 @@ struct Held {
 /// What is to be told, where, and how.
 #[derive(Clone, Copy)]
 struct Report {
-    completion: u64,
+    /// Where, if anywhere.
+    completion: Option<u64>,
     interrupt: Option<u16>,
     record: CompletionRecord,
 }
@@ -84,13 +138,18 @@ impl Device {
             is_hung: AtomicBool::new(false),
             state: Mutex::new(Engine::new()),
         });
+        let mut queues: Vec<_> = config.queues.iter().enumerate().collect();
+        queues.sort_by_key(|(_, queue)| Reverse(queue.priority));
+        let by_priority = queues.into_iter().map(|(at, _)| at).collect();
         Arc::new(Self {
+            by_priority,
             queues: config.queues.iter().cloned().map(WorkQueue::new).collect(),
             engines: engines.collect(),
             config,
             dma,
             clock,
             is_gone: AtomicBool::new(false),
+            switching: Mutex::new(()),
             resets: AtomicU64::new(0),
             has_faults: AtomicBool::new(!plan.is_empty()),
             faults: Mutex::new(Faults::new(plan)),
@@ -117,7 +176,8 @@ impl Device {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Completions whose address led nowhere.
+    /// Completions whose address led nowhere, and failures that had no address: the rest of the
+    /// software error register.
     #[must_use]
     pub fn unreported_completions(&self) -> u64 {
         self.unreported.load(Ordering::Relaxed)
@@ -148,14 +208,27 @@ impl Device {
         *faults = Faults::new(plan);
     }
 
-    /// Loses all jobs, frees engines that hang, and switches all queues on.
+    /// Writes a descriptor to the portal of a queue. What becomes of it stands in its completion
+    /// record, once an engine has taken it: see [`Self::drive`].
+    pub fn submit(&self, queue: usize, descriptor: &[u8; 64]) -> Written {
+        let written = self.write(queue, descriptor);
+        self.written_from(sched_getcpu(), true);
+        written
+    }
+
+    /// Loses all jobs, frees engines that hang, and switches all queues on, unless the device was
+    /// removed.
     pub fn reset(&self) {
+        let _switching = locked(&self.switching);
         self.stop();
-        self.queues.iter().for_each(|queue| queue.switch(true));
+        if !self.is_gone() {
+            self.queues.iter().for_each(|queue| queue.switch(true));
+        }
     }
 
     /// Removes the device: all jobs are lost, and it takes no more.
     pub fn remove(&self) {
+        let _switching = locked(&self.switching);
         self.is_gone.store(true, Ordering::Release);
         self.stop();
     }
@@ -184,7 +257,7 @@ impl Device {
             || self.held_len.load(Ordering::Acquire) > 0
     }
 
-    /// Writes a descriptor to the portal of a queue.
+    /// [`Self::submit`], and nobody is told.
     pub(crate) fn write(&self, queue: usize, descriptor: &[u8; 64]) -> Written {
         let refuses = self.faults().is_some_and(|mut faults| faults.refuses());
         let written = match self.queues.get(queue) {
@@ -235,9 +308,10 @@ impl Device {
         (handlers.len() - 1) as u16
     }
 
+    /// To be called while `switching`.
     fn stop(&self) {
-        self.resets.fetch_add(1, Ordering::AcqRel);
         self.queues.iter().for_each(|queue| queue.switch(false));
+        self.resets.fetch_add(1, Ordering::AcqRel);
         let mut held = locked(&self.held);
         held.clear();
         self.held_len.store(0, Ordering::Release);
@@ -256,8 +330,7 @@ impl Device {
             if place.is_hung.load(Ordering::Acquire) {
                 continue;
             }
-            let resets = self.resets();
-            if let Some((queue, descriptor)) = self.take(place.group) {
+            if let Some((queue, (descriptor, resets))) = self.take(place.group) {
                 let fault = self.faults().and_then(|mut faults| faults.next());
                 self.run(place, &mut engine, (queue, resets), &descriptor, fault);
                 return true;
@@ -266,13 +339,12 @@ impl Device {
         false
     }
 
-    /// The next descriptor for an engine of this group, and its queue.
-    fn take(&self, group: usize) -> Option<(usize, [u8; 64])> {
-        let queues = self.queues.iter().enumerate();
-        let mine = queues.filter(|(_, queue)| queue.config.group == group && !queue.is_empty());
-        // Of equal priority, the first.
-        let (index, queue) = mine.min_by_key(|(_, queue)| u8::MAX - queue.config.priority)?;
-        queue.take().map(|descriptor| (index, descriptor))
+    /// The next descriptor for an engine of this group, its queue, and the resets until then.
+    fn take(&self, group: usize) -> Option<(usize, ([u8; 64], u64))> {
+        let queues = self.by_priority.iter().filter_map(|at| Some((*at, self.queues.get(*at)?)));
+        let mut mine = queues.filter(|(_, queue)| queue.config.group == group && !queue.is_empty());
+        // One whose drain waits leaves the engine to the next.
+        mine.find_map(|(at, queue)| Some((at, queue.take(&self.resets)?)))
     }
 
     fn run(
@@ -286,17 +358,20 @@ impl Device {
         let desc = match Descriptor::parse(descriptor) {
             Ok(desc) => desc,
             Err(invalid) => {
-                let report = invalid.completion.map(|completion| Report {
-                    completion,
+                let report = Report {
+                    completion: invalid.completion,
                     interrupt: invalid.interrupt_handle,
                     record: invalid.record(),
-                });
-                return self.finish((queue, resets), report, 0);
+                };
+                return self.finish((queue, resets), Some(report), 0);
             }
         };
         match fault {
             Some(Fault::Hang) => return place.is_hung.store(true, Ordering::Release),
-            Some(Fault::Reset) => return self.stop(),
+            Some(Fault::Reset) => {
+                let _switching = locked(&self.switching);
+                return self.stop();
+            }
             Some(Fault::Removed) => return self.remove(),
             Some(Fault::QueueOff) => {
                 if let Some(queue) = self.queues.get(queue) {
@@ -308,8 +383,12 @@ impl Device {
         }
         let record = self.record(engine, queue, &desc, fault);
         let interrupts = desc.flags.contains(Flags::REQUEST_INTERRUPT);
-        let report = desc.flags.contains(Flags::COMPLETION_VALID).then_some(Report {
-            completion: desc.completion,
+        // Failures are told unasked.
+        let is_told =
+            record.status != Status::SUCCESS || desc.flags.contains(Flags::REQUEST_COMPLETION);
+        let has_address = desc.flags.contains(Flags::COMPLETION_VALID);
+        let report = Some(Report {
+            completion: (is_told && has_address).then_some(desc.completion),
             interrupt: interrupts.then_some(desc.interrupt_handle),
             record,
         });
@@ -344,15 +423,23 @@ impl Device {
             Operation::Compress(flags) => (true, flags.intersects(header)),
             _ => (false, false),
         };
+        let interrupts = desc.flags.contains(Flags::REQUEST_INTERRUPT);
+        if interrupts && usize::from(desc.interrupt_handle) >= locked(&self.handlers).len() {
+            return failed(Status::BAD_INTERRUPT_HANDLE);
+        }
         if bytes > bytes_max {
             return failed(Status::BAD_TRANSFER_SIZE);
         }
         if makes_header && !self.config.has_header_generation {
             return failed(Status::INVALID_OP_FLAGS);
         }
+        if let Some(refusal) = unsupported(desc) {
+            return refusal;
+        }
         match fault {
             Some(Fault::PageFault) if !desc.flags.contains(Flags::BLOCK_ON_FAULT) => {
-                page_fault(desc.dst, true)
+                let is_write = desc.has_output();
+                page_fault(if is_write { desc.dst } else { desc.src1 }, is_write)
             }
             Some(Fault::Analytics) => broken(AnalyticsError::DISTANCE_CODE),
             Some(Fault::Overflow) if is_compression => broken(AnalyticsError::OUTPUT_OVERFLOW),
@@ -372,7 +459,7 @@ impl Device {
 
     /// Flips a bit of the output.
     fn flip(&self, desc: &Descriptor, output_bytes: usize) {
-        if output_bytes == 0 {
+        if output_bytes == 0 || !desc.has_output() {
             return;
         }
         let (at, bit) = locked(&self.faults).place(output_bytes);
@@ -445,8 +532,14 @@ impl Device {
     }
 
     fn report(&self, report: &Report) {
-        let target = self.dma.find(report.completion);
-        if target.and_then(|target| target.complete(&report.record.encode())).is_err() {
+        let is_told = match report.completion {
+            Some(address) => {
+                let target = self.dma.find(address);
+                target.and_then(|target| target.complete(&report.record.encode())).is_ok()
+            }
+            None => report.record.status == Status::SUCCESS,
+        };
+        if !is_told {
             self.unreported.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(handle) = report.interrupt {

@@ -5,7 +5,7 @@
 //! twice) meets a fault instead of somebody else's page. Bytes are locked while a device or the
 //! driver uses them; records are words that one side writes and the other polls.
 
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
@@ -60,7 +60,8 @@ impl Dma {
         Arc::new(Self { chunks, free: Mutex::default() })
     }
 
-    /// Leases a region of `len` bytes, zeroed. `None`: there are too many leases.
+    /// Leases a region of `len` bytes, zeroed. `None`: there are too many leases, or `len` is more
+    /// than [`REGION_BYTES_MAX`].
     #[must_use]
     pub fn lease(self: &Arc<Self>, len: usize) -> Option<Lease> {
         if len > REGION_BYTES_MAX {
@@ -151,7 +152,7 @@ impl Target<'_> {
     }
 
     /// To be asked with the bytes locked, since a lease is renewed and ends under that lock.
-    fn check(&self) -> Result<(), Fault> {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
         let is_live = self.tag % 2 == 1 && self.region.tag() == self.tag;
         if is_live { Ok(()) } else { Err(Fault) }
     }
@@ -197,25 +198,56 @@ impl Lease {
         self.record_address() + (RECORD_BYTES + offset) as u64
     }
 
-    /// The bytes, while no device uses them.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Box<[u8]>> {
-        self.region().read()
+    /// The bytes, while no device writes them. A device that is to write them, and whoever drives
+    /// it, waits until they are given back.
+    ///
+    /// ```
+    /// let lease = acomp_iaa::Dma::new().lease(4).unwrap();
+    /// lease.write().copy_from_slice(b"page");
+    /// assert_eq!(lease.read()[1..], *b"age");
+    /// ```
+    #[must_use]
+    pub fn read(&self) -> impl Deref<Target = [u8]> {
+        Locked(self.region().read())
     }
 
-    /// The bytes, to be written while no device uses them.
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Box<[u8]>> {
-        self.region().write()
+    /// The bytes, to be written while no device uses them. A device that needs them, and whoever
+    /// drives it, waits until they are given back.
+    #[must_use]
+    pub fn write(&self) -> impl DerefMut<Target = [u8]> {
+        Locked(self.region().write())
     }
 
     /// Clears the record, and makes the addresses that were given out lead nowhere: what still
-    /// comes for the last use of the lease finds nothing. The bytes, for the next use.
-    pub(crate) fn renew(&self) -> RwLockWriteGuard<'_, Box<[u8]>> {
-        self.region().forget(2)
+    /// comes for the last use of the lease finds nothing. The bytes stay.
+    ///
+    /// ```
+    /// let lease = acomp_iaa::Dma::new().lease(4096).unwrap();
+    /// let (before, record_before) = (lease.address(0), lease.record_address());
+    /// lease.renew();
+    /// assert_ne!((lease.address(0), lease.record_address()), (before, record_before));
+    /// ```
+    pub fn renew(&self) {
+        self.renew_with(&[]);
     }
 
-    /// What the device has reported, if it has.
+    /// The same, with these bytes at the beginning.
+    pub(crate) fn renew_with(&self, src: &[u8]) {
+        let mut bytes = self.region().forget(2);
+        if let Some(to) = bytes.get_mut(..src.len()) {
+            to.copy_from_slice(src);
+        }
+    }
+
+    /// What a device has reported to the record since the lease began or was renewed, if it has.
+    ///
+    /// ```
+    /// let lease = acomp_iaa::Dma::new().lease(4096).unwrap();
+    /// assert_eq!(lease.completion(), None);
+    /// ```
+    #[must_use]
     #[inline]
-    pub(crate) fn completion(&self) -> Option<CompletionRecord> {
+    pub fn completion(&self) -> Option<CompletionRecord> {
         let region = self.region();
         let first = region.record.first()?.load(Ordering::Acquire);
         if first as u8 == 0 {
@@ -234,6 +266,23 @@ impl Drop for Lease {
     fn drop(&mut self) {
         drop(self.region().forget(1));
         locked(&self.dma.free).indices.push(self.index);
+    }
+}
+
+/// Bytes of a region, as a slice.
+struct Locked<G>(G);
+
+impl<G: Deref<Target = Box<[u8]>>> Deref for Locked<G> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<G: DerefMut<Target = Box<[u8]>>> DerefMut for Locked<G> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

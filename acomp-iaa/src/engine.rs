@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use page_codec::deflate::{
-    DecodeError, DecodeErrorKind, Decoder, Effort, EncodeError, Encoded, Encoder, Framing,
+    CodeTables, DecodeError, DecodeErrorKind, Decoder, Effort, EncodeError, Encoded, Encoder,
+    Framing,
 };
 
 use crate::aecs::Aecs;
@@ -28,7 +29,7 @@ struct Given {
     bytes: Vec<u8>,
     accumulator: [u8; 256],
     accumulator_bits: usize,
-    /// `None`: the fixed codes.
+    /// `None`: the fixed codes, behind a header that says so.
     codes: Option<(Box<Encoder>, Box<Decoder>)>,
 }
 
@@ -40,8 +41,12 @@ enum Stop {
 }
 
 impl Stop {
-    fn record(self) -> CompletionRecord {
+    fn record(self, desc: &Descriptor) -> CompletionRecord {
         match self {
+            // Nobody brings a page that is not leased.
+            Self::Fault { address, is_write } if desc.flags.contains(Flags::BLOCK_ON_FAULT) => {
+                fault_at(Status::PAGE_RESPONSE_ERROR, address, is_write)
+            }
             Self::Fault { address, is_write } => page_fault(address, is_write),
             Self::Status(status) => failed(status),
             Self::Analytics(error) => broken(error),
@@ -70,7 +75,7 @@ impl Engine {
             // Queues see to it that a drain comes when all others are done.
             Operation::Noop | Operation::Drain => Ok(succeeded()),
         };
-        result.unwrap_or_else(Stop::record)
+        result.unwrap_or_else(|stop| stop.record(desc))
     }
 
     fn compress(
@@ -180,7 +185,8 @@ impl Engine {
         let aecs = bytes.first_chunk().and_then(|bytes| Aecs::parse(bytes).ok());
         let aecs = aecs.ok_or(Stop::Analytics(AnalyticsError::AECS))?;
         let codes = aecs.code_tables().map_err(|_| Stop::Analytics(AnalyticsError::AECS))?;
-        let is_fixed = codes == page_codec::deflate::CodeTables::fixed();
+        // Without a header there are no fixed blocks, only codes that happen to be theirs.
+        let is_fixed = aecs.accumulator_bits > 0 && codes == CodeTables::fixed();
         self.given = Some(Given {
             bytes: bytes.to_vec(),
             accumulator: aecs.accumulator,
@@ -194,9 +200,35 @@ impl Engine {
     }
 }
 
+/// The record of a job that asks for what the model does not do, as of a device that cannot: what
+/// it ignored it would do wrong.
+pub(crate) fn unsupported(desc: &Descriptor) -> Option<CompletionRecord> {
+    let flags = desc.flags.intersection(FLAGS_UNSUPPORTED);
+    if !flags.is_empty() {
+        let invalid_flags = flags.bits();
+        return Some(CompletionRecord { invalid_flags, ..failed(Status::INVALID_FLAGS) });
+    }
+    let is_supported = match desc.operation {
+        Operation::Compress(flags) => {
+            // Of the two flags for headers, the first alone means a pass for statistics before.
+            COMPRESS_FLAGS.contains(flags)
+                && (!flags.contains(CompressFlags::GENERATE_HEADER)
+                    || flags.contains(CompressFlags::GENERATE_HEADER_ONE_PASS))
+        }
+        Operation::Decompress(flags) => {
+            DECOMPRESS_FLAGS.contains(flags) && flags.contains(DecompressFlags::ENABLE)
+        }
+        _ => true,
+    };
+    (!is_supported).then(|| failed(Status::INVALID_OP_FLAGS))
+}
+
 /// The record of a job that met a page that is not there.
 pub(crate) fn page_fault(address: u64, is_write: bool) -> CompletionRecord {
-    let status = Status::PAGE_FAULT;
+    fault_at(Status::PAGE_FAULT, address, is_write)
+}
+
+fn fault_at(status: Status, address: u64, is_write: bool) -> CompletionRecord {
     let status = if is_write { status.with_write_fault() } else { status };
     CompletionRecord { fault_address: address, ..failed(status) }
 }
@@ -270,6 +302,8 @@ fn with_io<T>(
     let dst = sink.range(desc.dst_bytes_max as usize).map_err(dst_fault)?;
     if source.is_in_region_of(&sink) {
         let mut bytes = sink.write().map_err(dst_fault)?;
+        // That was the sink's lease; the source may have been an earlier one's.
+        source.check().map_err(src_fault)?;
         if src.end > bytes.len() {
             return Err(src_fault(Fault));
         }
@@ -320,5 +354,19 @@ fn refusal(error: &DecodeError) -> Stop {
     })
 }
 
+/// The model writes no AECS, and reads no other second source.
+const FLAGS_UNSUPPORTED: Flags = Flags::READ_SRC2_DATA
+    .union(Flags::WRITE_SRC2_AECS)
+    .union(Flags::WRITE_SRC2_AECS_ON_OVERFLOW)
+    .union(Flags::AECS_TOGGLE);
+const COMPRESS_FLAGS: CompressFlags = CompressFlags::FLUSH_OUTPUT
+    .union(CompressFlags::APPEND_END_OF_BLOCK)
+    .union(CompressFlags::GENERATE_HEADER)
+    .union(CompressFlags::GENERATE_HEADER_ONE_PASS);
+const DECOMPRESS_FLAGS: DecompressFlags = DecompressFlags::ENABLE
+    .union(DecompressFlags::FLUSH_OUTPUT)
+    .union(DecompressFlags::CHECK_END_OF_BLOCK)
+    .union(DecompressFlags::STOP_ON_END_OF_BLOCK)
+    .union(DecompressFlags::SUPPRESS_OUTPUT);
 /// How far back a match may lead, in either direction.
 pub(crate) const HISTORY_BYTES: usize = 4096;

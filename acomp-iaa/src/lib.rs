@@ -34,3 +34,4 @@ pub use driver::{
 pub use fault::{Fault, FaultPlan, PAGE_REQUEST_NS};
 pub use stats::{DeviceStats, GlobalStats, WqStats};
 pub use threads::EngineThreads;
+pub use wq::Written;

@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::bits::opcode::DRAIN;
 use crate::config::{WqConfig, WqMode};
 use crate::dma::locked;
 
 /// What became of a descriptor that was written to a portal.
+///
+/// Only a shared queue can answer (`ENQCMD` does, `MOVDIR64B` does not): whoever has a dedicated
+/// one is told here that a descriptor is [lost](Self::Lost), but must count as if he were not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Written {
+#[expect(clippy::exhaustive_enums, reason = "a portal has no other answers")]
+pub enum Written {
     /// It is in the queue.
     Accepted,
     /// The queue is full, or off: try again.
@@ -56,8 +60,9 @@ impl WorkQueue {
         Written::Accepted
     }
 
-    /// The next descriptor for an engine. A drain waits until all others are done.
-    pub(crate) fn take(&self) -> Option<[u8; 64]> {
+    /// The next descriptor for an engine, and the device's `resets` when it was taken. A drain
+    /// waits until all others are done.
+    pub(crate) fn take(&self, resets: &AtomicU64) -> Option<([u8; 64], u64)> {
         let mut entries = locked(&self.entries);
         let is_drain = entries.front().is_some_and(|front| front[OPCODE_AT] == DRAIN);
         if is_drain && self.running.load(Ordering::Acquire) > 0 {
@@ -66,7 +71,9 @@ impl WorkQueue {
         let descriptor = entries.pop_front()?;
         self.len.store(entries.len(), Ordering::Release);
         self.running.fetch_add(1, Ordering::AcqRel);
-        Some(descriptor)
+        // With the entries locked: a reset empties the queue before it counts itself, so that this
+        // is the number under which the descriptor was written.
+        Some((descriptor, resets.load(Ordering::Acquire)))
     }
 
     /// A job that was taken is done.

@@ -117,9 +117,7 @@ impl Job {
         src: &[u8],
         interrupts: bool,
     ) -> Result<Self, Lease> {
-        if let Some(to) = lease.renew().get_mut(..src.len()) {
-            to.copy_from_slice(src);
-        }
+        lease.renew_with(src);
         let tries = match task.direction {
             Direction::Compress => COMPRESS_TRIES_MAX,
             Direction::Decompress => DECOMPRESS_TRIES_MAX,
@@ -238,7 +236,7 @@ impl Job {
 
     /// Has the device decompress what it compressed, to nowhere, for the checksum.
     fn verify(&mut self, record: &CompletionRecord) -> Verdict {
-        drop(self.lease.renew());
+        self.lease.renew();
         let descriptor = Descriptor {
             flags: Flags::COMPLETION_VALID | Flags::REQUEST_COMPLETION | Flags::CACHE_CONTROL,
             operation: Operation::Decompress(DECOMPRESS | DecompressFlags::SUPPRESS_OUTPUT),
