@@ -33,9 +33,10 @@ fn faults_by_seed() {
 }
 
 #[test]
-#[ignore = "takes 40 s in a release build: cargo xtask ci --full runs it"]
+#[ignore = "takes 40 s in a release build (cargo xtask ci --full), or with ACOMP_SEEDS what you like"]
 fn faults_by_many_seeds() {
-    for seed in 0..10 * SEEDS {
+    let seeds = env::var("ACOMP_SEEDS").map_or(10 * SEEDS, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
         println!("to replay: ACOMP_SEED={seed} cargo test -p acomp-iaa --test simulation");
         simulate(seed, 12);
     }
