@@ -38,6 +38,7 @@ mod error;
 mod page;
 mod pool;
 mod tree;
+pub mod zsmalloc;
 
 pub use counters::Counters;
 pub use error::{LoadError, RangeError, StoreError};

@@ -254,6 +254,7 @@ const UNSAFE_LEAVES: &[&str] = &[
     "page-codec/src/deflate/decode/cpu.rs",
     "page-codec/src/deflate/raw.rs",
     "page-codec/src/lz4/raw.rs",
+    "zswap/src/zsmalloc/mem.rs",
 ];
 /// Bindings to C libraries, which nothing but tests and benchmarks loads.
 const UNSAFE_BINDINGS: &[&str] = &[

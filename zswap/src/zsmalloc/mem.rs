@@ -1,0 +1,609 @@
+//! Memory that this crate maps itself: the unsafe leaf.
+//!
+//! A [`Table`] is an array that grows in place. A [`Memory`] is cut into frames, and these into
+//! slots of one size, each for one object.
+//!
+//! # Who may touch which byte
+//!
+//! Every part has exactly one owner at any time, as a value that is neither copied nor made up:
+//!
+//! - An element of a `Table` is written once, before the length says that it is there. From then
+//!   on there are only shared references to it.
+//! - The slots of a frame lie at its start. Each belongs to the one [`Slot`] that
+//!   [`LockedFrame::take`] made. The frame counts the slots that are out and is cut anew only when
+//!   all are back, so that no two `Slot`s ever overlap.
+//! - The *tags* of the slots lie at the end of the frame, which they belong to, and are touched only
+//!   under its lock. They are apart from the slots so that freeing an object does not touch its
+//!   cache lines.
+//! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it,
+//!   [`CellRef::take`] and [`CellRef::lock`] give it back, and only while nobody reads. A
+//!   [`Pinned`] is a reader, counted in the bits for as long as it lives.
+//! - `Slot`s and `Pinned`s borrow their `Memory`. A frame and a cell take no `Slot` of another.
+//!
+//! Whatever safe code does with these, it may lose an object or read the wrong one; it cannot have
+//! a byte written while that is read.
+
+#![allow(unsafe_code, reason = "objects are moved and read in place, in memory mapped here")]
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{hint, mem, slice, thread};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::param::page_size;
+
+/// What slots are made of: they begin at multiples of this.
+pub(crate) const UNIT_BYTES: usize = 16;
+/// The largest slot holds a page.
+pub(crate) const SLOT_UNITS_MAX: usize = OBJECT_BYTES_MAX / UNIT_BYTES;
+/// Most bytes in one object.
+pub const OBJECT_BYTES_MAX: usize = 4096;
+/// As much as 15 of the largest slots need: DESIGN.md has why 15.
+pub(crate) const FRAME_UNITS: usize = (15 * (OBJECT_BYTES_MAX + TAG_BYTES)).div_ceil(UNIT_BYTES);
+/// Size of a frame.
+pub(crate) const FRAME_BYTES: usize = FRAME_UNITS * UNIT_BYTES;
+/// What is taken from the system and returned to it at once: a large page where there are any.
+pub(crate) const CHUNK_BYTES: usize = 2 << 20;
+/// Frames in a chunk.
+pub(crate) const CHUNK_FRAMES: usize = CHUNK_BYTES / FRAME_BYTES;
+/// What the place of a slot in a cell has bits for.
+pub(crate) const MEMORY_BYTES_MAX: usize = UNIT_BYTES << UNIT_BITS;
+/// Owners of slots are numbers below 2 to the power of this.
+pub(crate) const OWNERS_MAX_LOG: u32 = 31;
+
+/// How many slots of a size a frame is cut into.
+pub(crate) const fn slots(slot_units: usize) -> usize {
+    FRAME_BYTES / (slot_units * UNIT_BYTES + TAG_BYTES)
+}
+
+/// An array that grows in place, up to a length for which addresses are reserved.
+///
+/// It never touches the global allocator; growing takes memory from the system.
+pub(crate) struct Table<T> {
+    region: Region,
+    /// Elements below this are initialised, and never touched again but through `&T`.
+    len: AtomicUsize,
+    capacity: usize,
+    growing: Mutex<()>,
+    elements: PhantomData<T>,
+}
+
+impl<T: Default + Send + Sync> Table<T> {
+    pub(crate) fn new(capacity: usize) -> io::Result<Self> {
+        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= 4096) };
+        const { assert!(!mem::needs_drop::<T>(), "elements are forgotten with the table") };
+        let bytes = capacity.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            region: Region::reserve(bytes)?,
+            len: AtomicUsize::new(0),
+            capacity,
+            growing: Mutex::default(),
+            elements: PhantomData,
+        })
+    }
+
+    /// Grows to this length or the capacity, if it was shorter; new elements are defaults.
+    pub(crate) fn grow(&self, len: usize) -> io::Result<()> {
+        let _alone = lock(&self.growing);
+        let (old, new) = (self.len.load(Relaxed), len.min(self.capacity));
+        if new <= old {
+            return Ok(());
+        }
+        self.region.populate(old * size_of::<T>()..new * size_of::<T>())?;
+        for index in old..new {
+            // SAFETY: the element lies within the region, which was reserved for `capacity` of
+            // them, is writable, and aligned to pages: `new` asserts that pages suffice. No other
+            // thread writes: `growing` is locked. None reads: the length does not admit it yet.
+            unsafe { self.element(index).write(T::default()) };
+        }
+        self.len.store(new, Release);
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        // SAFETY: elements below the length were initialised by `grow`, whose store of the length
+        // this load synchronises with, and are never written again or dropped. The region lives as
+        // long as the borrow of `self`. `T: Sync` may be shared.
+        (index < self.len.load(Acquire)).then(|| unsafe { &*self.element(index) })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Acquire)
+    }
+
+    /// Memory taken from the system.
+    pub(crate) fn committed_bytes(&self) -> usize {
+        (self.len() * size_of::<T>()).next_multiple_of(page_size())
+    }
+
+    /// Aligned, as sizes are multiples of alignments.
+    #[inline]
+    fn element(&self, index: usize) -> *mut T {
+        self.region.at(index * size_of::<T>()).cast()
+    }
+}
+
+impl<T> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Chunks of frames, and the cells that keep their slots.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    region: Region,
+    frames: Table<Mutex<Frame>>,
+    cells: Table<Cell>,
+}
+
+impl Memory {
+    /// Reserves addresses for so many chunks and cells.
+    pub(crate) fn new(chunks_max: usize, cells_max: usize) -> io::Result<Self> {
+        let bytes = chunks_max.checked_mul(CHUNK_BYTES).filter(|bytes| *bytes <= MEMORY_BYTES_MAX);
+        Ok(Self {
+            region: Region::reserve(bytes.ok_or(io::ErrorKind::OutOfMemory)?)?,
+            frames: Table::new(chunks_max * CHUNK_FRAMES)?,
+            cells: Table::new(cells_max)?,
+        })
+    }
+
+    /// Takes the memory of a chunk from the system, and admits its frames.
+    pub(crate) fn commit(&self, chunk: usize) -> io::Result<()> {
+        self.region.populate(chunk * CHUNK_BYTES..(chunk + 1) * CHUNK_BYTES)?;
+        self.frames.grow((chunk + 1) * CHUNK_FRAMES)
+    }
+
+    /// Returns the memory of a chunk to the system, unless one of its frames is cut.
+    pub(crate) fn discard(&self, chunk: usize) -> io::Result<()> {
+        let frames = chunk * CHUNK_FRAMES..(chunk + 1) * CHUNK_FRAMES;
+        let held =
+            frames.clone().take_while(|number| self.swap(*number, &Frame::Free, Frame::Held));
+        let held = held.count();
+        let discarded = if held == CHUNK_FRAMES {
+            // SAFETY: all frames of the chunk were free, so that no slot of them is out, and are
+            // held now, so that none is cut meanwhile. Nothing but frames lies in the region.
+            unsafe { self.region.discard(chunk * CHUNK_BYTES..(chunk + 1) * CHUNK_BYTES) }
+        } else {
+            Err(io::ErrorKind::ResourceBusy.into())
+        };
+        for number in frames.take(held) {
+            self.swap(number, &Frame::Held, Frame::Free);
+        }
+        discarded
+    }
+
+    /// Locks a frame, if it was ever committed.
+    #[inline]
+    pub(crate) fn frame(&self, number: usize) -> Option<LockedFrame<'_>> {
+        let frame = lock(self.frames.get(number)?);
+        let (chunk, place) = (number / CHUNK_FRAMES, number % CHUNK_FRAMES);
+        let first_unit = chunk * CHUNK_UNITS + place * FRAME_UNITS;
+        Some(LockedFrame { memory: self, first_unit, frame })
+    }
+
+    #[inline]
+    pub(crate) fn cell(&self, index: usize) -> Option<CellRef<'_>> {
+        Some(CellRef { memory: self, cell: self.cells.get(index)? })
+    }
+
+    pub(crate) fn cells(&self) -> &Table<Cell> {
+        &self.cells
+    }
+
+    pub(crate) fn frames_bytes(&self) -> usize {
+        self.frames.committed_bytes()
+    }
+
+    fn swap(&self, number: usize, from: &Frame, to: Frame) -> bool {
+        let Some(mut locked) = self.frame(number) else { return false };
+        let is_from = *locked.frame == *from;
+        if is_from {
+            *locked.frame = to;
+        }
+        is_from
+    }
+}
+
+/// What a frame is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Frame {
+    #[default]
+    Free,
+    /// Its chunk is being returned.
+    Held,
+    Cut(Cut),
+}
+
+/// A frame cut into slots, which are counted from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    slot_units: u16,
+    slots: u16,
+    /// Slots that are out.
+    used: u16,
+    /// Slots from this one on were never out.
+    fresh: u16,
+    /// The first of the slots that came back; each one's tag leads to the next.
+    free: u16,
+}
+
+/// A frame, locked.
+#[derive(Debug)]
+pub(crate) struct LockedFrame<'m> {
+    memory: &'m Memory,
+    first_unit: usize,
+    frame: MutexGuard<'m, Frame>,
+}
+
+impl<'m> LockedFrame<'m> {
+    /// Cuts the frame into slots of a size, if it is free.
+    pub(crate) fn cut(&mut self, slot_units: u16) -> bool {
+        let is_size = (1..=SLOT_UNITS_MAX).contains(&usize::from(slot_units));
+        let is_cut = is_size && *self.frame == Frame::Free;
+        if is_cut {
+            let slots = slots(slot_units.into()) as u16;
+            *self.frame = Frame::Cut(Cut { slot_units, slots, used: 0, fresh: 0, free: NO_SLOT });
+        }
+        is_cut
+    }
+
+    /// Frees the frame, if all its slots are back.
+    pub(crate) fn uncut(&mut self) -> bool {
+        let is_unused = matches!(*self.frame, Frame::Cut(Cut { used: 0, .. }));
+        if is_unused {
+            *self.frame = Frame::Free;
+        }
+        is_unused
+    }
+
+    /// Takes a slot for an object of a length, under the number of its owner.
+    #[inline]
+    pub(crate) fn take(&mut self, len: usize, owner: u32) -> Option<Slot<'m>> {
+        let Frame::Cut(mut cut) = *self.frame else { return None };
+        if len == 0 || len > usize::from(cut.slot_units) * UNIT_BYTES {
+            return None;
+        }
+        let index = if cut.free != NO_SLOT {
+            // The low half of its tag is the next slot or none.
+            let tag = self.tag(cut.free);
+            mem::replace(&mut cut.free, tag as u16)
+        } else if cut.fresh < cut.slots {
+            cut.fresh += 1;
+            cut.fresh - 1
+        } else {
+            return None;
+        };
+        cut.used += 1;
+        self.set_tag(index, owner & !FREE);
+        *self.frame = Frame::Cut(cut);
+        let place = usize::from(index) * usize::from(cut.slot_units);
+        Some(Slot { memory: self.memory, unit: self.first_unit + place, len })
+    }
+
+    /// Takes a slot back, unless it is none of this frame.
+    #[inline]
+    pub(crate) fn put(&mut self, slot: Slot<'m>) -> Result<(), Slot<'m>> {
+        let place = slot.unit.checked_sub(self.first_unit).filter(|place| *place < FRAME_UNITS);
+        match (*self.frame, place) {
+            // A slot that is out of this frame is one that it is cut into now: the frame would
+            // have been cut anew only with all of them back.
+            (Frame::Cut(mut cut), Some(place)) if ptr::eq(slot.memory, self.memory) => {
+                let index = place as u16 / cut.slot_units;
+                self.set_tag(index, FREE | u32::from(cut.free));
+                cut.free = index;
+                cut.used -= 1;
+                *self.frame = Frame::Cut(cut);
+                Ok(())
+            }
+            _ => Err(slot),
+        }
+    }
+
+    /// Slots that are out.
+    #[inline]
+    pub(crate) fn used(&self) -> u16 {
+        if let Frame::Cut(cut) = *self.frame { cut.used } else { 0 }
+    }
+
+    /// The first slot that is out, from one on, and its owner.
+    pub(crate) fn next_used(&self, from: u16) -> Option<(u16, u32)> {
+        let Frame::Cut(cut) = *self.frame else { return None };
+        let tags = (from..cut.fresh).map(|index| (index, self.tag(index)));
+        tags.into_iter().find(|(_, tag)| tag & FREE == 0)
+    }
+
+    #[inline]
+    fn tag(&self, index: u16) -> u32 {
+        // SAFETY: as for `set_tag`. What is read was written: the slot was out once.
+        unsafe { self.tag_at(index).read() }
+    }
+
+    #[inline]
+    fn set_tag(&mut self, index: u16, tag: u32) {
+        // SAFETY: the callers give a slot that the frame is cut into. `slots` leaves room for the
+        // tags of all behind the last one, so that this one lies within the frame, thus within the
+        // region, and in no `Slot`. Only the holder of the frame's lock, who is borrowed
+        // exclusively, touches it.
+        unsafe { self.tag_at(index).write(tag) }
+    }
+
+    /// Aligned, as the ends of frames are.
+    #[inline]
+    fn tag_at(&self, index: u16) -> *mut u32 {
+        let end = (self.first_unit + FRAME_UNITS) * UNIT_BYTES;
+        self.memory.region.at(end - (usize::from(index) + 1) * TAG_BYTES).cast()
+    }
+}
+
+/// The bytes of one object, owned. Dropping it loses them until the memory itself is dropped.
+#[derive(Debug)]
+#[must_use = "a slot that is dropped is lost"]
+pub(crate) struct Slot<'m> {
+    memory: &'m Memory,
+    unit: usize,
+    len: usize,
+}
+
+impl Slot<'_> {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the bytes lie within the region, which lives as long as the borrow of the
+        // memory. They are this slot's, which is borrowed. The system filled them with zeros.
+        unsafe { slice::from_raw_parts(self.memory.region.at(self.unit * UNIT_BYTES), self.len) }
+    }
+
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let start = self.memory.region.at(self.unit * UNIT_BYTES);
+        // SAFETY: as for `bytes`; the slot is borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(start, self.len) }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The frame that it is cut from.
+    #[inline]
+    pub(crate) fn frame(&self) -> usize {
+        let (chunk, unit) = (self.unit / CHUNK_UNITS, self.unit % CHUNK_UNITS);
+        chunk * CHUNK_FRAMES + unit / FRAME_UNITS
+    }
+}
+
+/// Where one slot is kept: a box and a lock for readers and writers, in one word.
+///
+/// From the lowest bit on: what state it is in; how many read; the object's length less one; the
+/// slot's first unit. When empty, it keeps a note instead.
+#[derive(Debug, Default)]
+pub(crate) struct Cell(AtomicU64);
+
+/// A cell, and the memory that its slots are of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CellRef<'m> {
+    memory: &'m Memory,
+    cell: &'m Cell,
+}
+
+impl<'m> CellRef<'m> {
+    /// Puts a slot into an empty or locked cell, for everyone to read.
+    #[inline]
+    pub(crate) fn put(self, slot: Slot<'m>) -> Result<(), Slot<'m>> {
+        let bits = (slot.unit as u64) << UNIT_SHIFT | ((slot.len - 1) as u64) << LEN_SHIFT | FULL;
+        let is_ours = ptr::eq(slot.memory, self.memory);
+        let put = |old| (is_ours && old & STATE != FULL).then_some(bits);
+        self.cell.0.fetch_update(Release, Relaxed, put).map(drop).map_err(|_| slot)
+    }
+
+    /// Takes the slot out. `None` if there is none, or somebody reads it.
+    #[inline]
+    pub(crate) fn take(self) -> Option<Slot<'m>> {
+        self.withdraw(EMPTY)
+    }
+
+    /// Takes the slot out for a moment: who reads meanwhile waits for the next [`put`](Self::put).
+    #[inline]
+    pub(crate) fn lock(self) -> Option<Slot<'m>> {
+        self.withdraw(LOCKED)
+    }
+
+    /// Reads the object. `None` if there is none, or too many read it already.
+    #[inline]
+    pub(crate) fn pin(self) -> Option<Pinned<'m>> {
+        let admits = |bits| bits & READERS != READERS;
+        // Acquire: what the owner wrote before it put the slot.
+        let bits = self.change(admits, |bits| bits + READER)?;
+        Some(Pinned { slot: self.slot(bits), cell: self.cell })
+    }
+
+    /// What an empty cell keeps; 0 at first, and after a slot.
+    pub(crate) fn note(self) -> u32 {
+        let bits = self.cell.0.load(Acquire);
+        if bits & STATE == EMPTY { (bits >> NOTE_SHIFT) as u32 } else { 0 }
+    }
+
+    /// Notes something in an empty cell.
+    pub(crate) fn set_note(self, note: u32) {
+        let bits = u64::from(note) << NOTE_SHIFT | EMPTY;
+        let set = |old| (old & STATE == EMPTY).then_some(bits);
+        // A full cell has no place for a note.
+        let _ = self.cell.0.fetch_update(Release, Relaxed, set);
+    }
+
+    #[inline]
+    fn withdraw(self, leave: u64) -> Option<Slot<'m>> {
+        // Acquire: what readers did before they left, and who put the slot before.
+        let bits = self.change(|bits| bits & READERS == 0, |_| leave)?;
+        Some(self.slot(bits))
+    }
+
+    /// Changes the bits of a full cell and returns what they were. Waits while it is locked, which
+    /// is as long as copying one object takes.
+    #[inline]
+    fn change(self, admits: impl Fn(u64) -> bool, to: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut bits = self.cell.0.load(Relaxed);
+        let mut spins = 0;
+        loop {
+            match bits & STATE {
+                FULL if admits(bits) => {
+                    match self.cell.0.compare_exchange_weak(bits, to(bits), Acquire, Relaxed) {
+                        Ok(bits) => return Some(bits),
+                        Err(now) => bits = now,
+                    }
+                }
+                LOCKED => {
+                    relax(&mut spins);
+                    bits = self.cell.0.load(Relaxed);
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// The slot that these bits are. The caller makes sure that it is owned once, or only read.
+    #[inline]
+    fn slot(self, bits: u64) -> Slot<'m> {
+        let (unit, len) = (bits >> UNIT_SHIFT, ((bits & LEN) >> LEN_SHIFT) + 1);
+        Slot { memory: self.memory, unit: unit as usize, len: len as usize }
+    }
+}
+
+/// An object that is read: it stays where it is for so long.
+#[derive(Debug)]
+pub(crate) struct Pinned<'m> {
+    /// Never handed out but by shared reference: it is the cell's, or all its readers'.
+    slot: Slot<'m>,
+    cell: &'m Cell,
+}
+
+impl Deref for Pinned<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.slot.bytes()
+    }
+}
+
+impl Drop for Pinned<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.0.fetch_sub(READER, Release);
+    }
+}
+
+/// Addresses, with memory behind them from the first touch on.
+#[derive(Debug)]
+struct Region {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: a region is a range of addresses that belongs to the process. What may be done with the
+// bytes there, and by which thread, is for `Table` and `Memory` to see to.
+unsafe impl Send for Region {}
+// SAFETY: as above; the methods that take `&self` call the system, which is safe to share.
+unsafe impl Sync for Region {}
+
+impl Region {
+    fn reserve(bytes: usize) -> io::Result<Self> {
+        let bytes = bytes.max(1).checked_next_multiple_of(page_size());
+        let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
+        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: the system chooses addresses that nothing else uses.
+        let start =
+            unsafe { mmap_anonymous(ptr::null_mut(), bytes, prot, flags | MapFlags::NORESERVE)? };
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { start, bytes })
+    }
+
+    /// Takes memory for these bytes now, so that touching them later is no page fault.
+    fn populate(&self, range: Range<usize>) -> io::Result<()> {
+        let (start, bytes) = self.pages(range)?;
+        // SAFETY: the pages are this region's, and populating changes nothing in them.
+        unsafe { Ok(madvise(self.at(start).cast(), bytes, Advice::LinuxPopulateWrite)?) }
+    }
+
+    /// Returns the memory of the pages that hold these bytes to the system; they read as zeros.
+    ///
+    /// # Safety
+    ///
+    /// Until it returns, there is no reference to a byte of these pages, and none is made.
+    unsafe fn discard(&self, range: Range<usize>) -> io::Result<()> {
+        let (start, bytes) = self.pages(range)?;
+        // SAFETY: the pages are this region's; the caller sees to their content.
+        unsafe { Ok(madvise(self.at(start).cast(), bytes, Advice::LinuxDontNeed)?) }
+    }
+
+    /// The start and size of the pages that hold these bytes, if all are this region's.
+    fn pages(&self, range: Range<usize>) -> io::Result<(usize, usize)> {
+        let start = range.start - range.start % page_size();
+        let end = range.end.checked_next_multiple_of(page_size());
+        match end {
+            Some(end) if start <= end && end <= self.bytes => Ok((start, end - start)),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// A byte of the region, if it is that large.
+    #[inline]
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.start.as_ptr().wrapping_add(offset)
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the region was mapped whole by `reserve`, and whoever refers to its bytes borrows
+        // its owner. Failing would leave it mapped, which harms nobody.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Locks a mutex. No code under the locks of this crate's allocator panics.
+#[inline]
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for a thread that copies an object, and lets it run if it does not.
+fn relax(spins: &mut u32) {
+    *spins += 1;
+    if *spins < SPINS_MAX { hint::spin_loop() } else { thread::yield_now() }
+}
+
+const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
+/// In tags of slots that are not out.
+const FREE: u32 = 1 << OWNERS_MAX_LOG;
+/// What a slot has beside its object: 31 bits of its owner.
+const TAG_BYTES: usize = 4;
+/// No slot of a frame.
+const NO_SLOT: u16 = u16::MAX;
+const SPINS_MAX: u32 = 64;
+
+const STATE: u64 = 0b11;
+const EMPTY: u64 = 0;
+const FULL: u64 = 1;
+const LOCKED: u64 = 2;
+const READER: u64 = 1 << 2;
+const READERS: u64 = 0x3FFF << 2;
+const LEN_SHIFT: u32 = 16;
+const LEN: u64 = 0xFFF << LEN_SHIFT;
+const UNIT_SHIFT: u32 = 28;
+const UNIT_BITS: u32 = u64::BITS - UNIT_SHIFT;
+const NOTE_SHIFT: u32 = 32;
+
+const _: () = assert!(size_of::<usize>() == 8, "addresses are reserved, not used, up to 1 TiB");
+const _: () = assert!(FRAME_UNITS < NO_SLOT as usize && OBJECT_BYTES_MAX == 1 << 12);
+const _: () = assert!(CHUNK_FRAMES * FRAME_UNITS <= CHUNK_UNITS);
