@@ -84,7 +84,7 @@ struct Past {
 
 impl Accel {
     /// A driver without devices, which does everything in software, for a machine of one package
-    /// with the CPUs of this process.
+    /// with as many CPUs as this process may use, whatever their numbers.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
         Self::on(&Machine::default_model(), settings)

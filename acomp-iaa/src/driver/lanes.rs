@@ -89,8 +89,8 @@ impl Lanes {
         self.free.extend(leases);
     }
 
-    /// `is_alarming`: engine threads that sleep are to wake up. `may_wait`: none of our own jobs has
-    /// what we wait for.
+    /// `is_alarming`: engine threads that sleep are to wake up. `may_wait`: none of our own jobs
+    /// has what we wait for.
     pub(crate) fn submit(
         &mut self,
         direction: Direction,
