@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<Rows> {
     };
     let failure =
         (pages == 0).then(|| format!("process {} has no anonymous page with data", args.pid));
-    Ok(Rows { rows: vec![row], failure })
+    Ok(Rows { failure, ..Rows::new(vec![row]) })
 }
 
 fn pages_of(map: &MemoryMap) -> Range<usize> {

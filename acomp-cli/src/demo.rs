@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<Rows> {
         }
         row
     });
-    Ok(Rows { rows: rows.collect(), failure })
+    Ok(Rows { failure, ..Rows::new(rows.collect()) })
 }
 
 fn row_of(report: &Report) -> Row {

@@ -59,7 +59,8 @@ fn topology(args: &Topology) -> Result<Rows> {
         },
     };
     let map = Map::new(&machine, &Policy::default())?;
-    Ok(Rows::new(map.served().flat_map(|served| queues(&served, &origin)).collect()))
+    let rows = map.served().flat_map(|served| queues(&served, &origin)).collect();
+    Ok(Rows { drawing: Some(map.to_string().trim_end().into()), ..Rows::new(rows) })
 }
 
 fn stats(args: &Stats) -> Result<Rows> {

@@ -34,5 +34,5 @@ pub(crate) fn run() -> Result<Rows> {
         row! { driver: format!("{}(X)", template.name), kind: "template", origin: template.origin }
     });
     let failure = (!failed.is_empty()).then(|| format!("failed: {}", failed.join(", ")));
-    Ok(Rows { rows: rows.chain(templates).collect(), failure })
+    Ok(Rows { failure, ..Rows::new(rows.chain(templates).collect()) })
 }

@@ -24,17 +24,23 @@ pub(crate) use row;
 #[derive(Default)]
 pub(crate) struct Rows {
     pub(crate) rows: Vec<Row>,
+    /// What people are shown instead of a table.
+    pub(crate) drawing: Option<String>,
     pub(crate) failure: Option<String>,
 }
 
 impl Rows {
     pub(crate) fn new(rows: Vec<Row>) -> Self {
-        Self { rows, failure: None }
+        Self { rows, ..Self::default() }
     }
 
     /// Prints to stdout. A reader that closes the pipe early has seen enough.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
-        let text = if json { serde_json::to_string_pretty(&self.rows)? } else { self.table() };
+        let text = match &self.drawing {
+            _ if json => serde_json::to_string_pretty(&self.rows)?,
+            Some(drawing) => drawing.clone(),
+            None => self.table(),
+        };
         let mut out = stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<Rows> {
     let progress = Progress::new("swap", job.repeat);
     let report = job.run(&pages, || progress.step(1))?;
     drop(progress);
-    Ok(Rows { rows: vec![report.row()], failure: failure_of(report.mismatches) })
+    Ok(Rows { failure: failure_of(report.mismatches), ..Rows::new(vec![report.row()]) })
 }
 
 pub(crate) fn failure_of(mismatches: usize) -> Option<String> {

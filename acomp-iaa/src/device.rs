@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 use rustix::thread::sched_getcpu;
 
@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::completion::{AnalyticsError, CompletionRecord, Status};
 use crate::config::DeviceConfig;
 use crate::desc::{CompressFlags, Descriptor, Flags, Operation};
-use crate::dma::{Dma, locked};
+use crate::dma::{Dma, Lease, locked};
 use crate::engine::{Engine, broken, failed, page_fault, unsupported};
 use crate::fault::{Fault, FaultPlan, Faults, PAGE_REQUEST_NS};
 use crate::threads::Alarm;
@@ -84,6 +84,11 @@ pub struct Device {
     switching: Mutex<()>,
     /// Counts the resets: what was begun before one is not reported.
     resets: AtomicU64,
+    /// Counts the moments from which on nothing of what was before goes on: resets, and drains.
+    epoch: AtomicU64,
+    /// What nobody waits for any more, and jobs may still write to.
+    kept: Mutex<Vec<Kept>>,
+    kept_len: AtomicUsize,
     has_faults: AtomicBool,
     faults: Mutex<Faults>,
     held: Mutex<Vec<Held>>,
@@ -113,6 +118,13 @@ struct Held {
     /// Counts for the queue's running jobs.
     is_first: bool,
     report: Report,
+}
+
+/// A lease, until its completion has come or the epoch is over.
+struct Kept {
+    lease: Lease,
+    epoch: u64,
+    put: Box<dyn FnOnce() + Send>,
 }
 
 /// What is to be told, where, and how.
@@ -151,6 +163,9 @@ impl Device {
             is_gone: AtomicBool::new(false),
             switching: Mutex::new(()),
             resets: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            kept: Mutex::default(),
+            kept_len: AtomicUsize::new(0),
             has_faults: AtomicBool::new(!plan.is_empty()),
             faults: Mutex::new(Faults::new(plan)),
             held: Mutex::default(),
@@ -219,18 +234,22 @@ impl Device {
     /// Loses all jobs, frees engines that hang, and switches all queues on, unless the device was
     /// removed.
     pub fn reset(&self) {
-        let _switching = locked(&self.switching);
+        let switching = locked(&self.switching);
         self.stop();
         if !self.is_gone() {
             self.queues.iter().for_each(|queue| queue.switch(true));
         }
+        drop(switching);
+        self.interrupt_all();
     }
 
     /// Removes the device: all jobs are lost, and it takes no more.
     pub fn remove(&self) {
-        let _switching = locked(&self.switching);
+        let switching = locked(&self.switching);
         self.is_gone.store(true, Ordering::Release);
         self.stop();
+        drop(switching);
+        self.interrupt_all();
     }
 
     /// Takes jobs for engines that are idle, up to `budget`; how many jobs and late completions
@@ -288,6 +307,48 @@ impl Device {
         self.queues.iter().all(WorkQueue::is_idle)
     }
 
+    /// Nothing that was submitted before is still going on.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The device is idle, and nobody submits: what has not come by now never will.
+    pub(crate) fn settle(&self) {
+        let _switching = locked(&self.switching);
+        self.end_epoch();
+    }
+
+    /// Takes a lease that a job may still write to; when it may not any more, `put` is called.
+    pub(crate) fn keep(&self, lease: Lease, epoch: u64, put: Box<dyn FnOnce() + Send>) {
+        let mut kept = locked(&self.kept);
+        kept.push(Kept { lease, epoch, put });
+        self.kept_len.store(kept.len(), Ordering::Release);
+    }
+
+    /// Whether so many jobs do not come back that there are to be no more of them.
+    pub(crate) fn keeps_too_much(&self) -> bool {
+        self.kept_len.load(Ordering::Acquire) >= KEPT_LEASES_MAX
+    }
+
+    /// Lets go of what has come back.
+    pub(crate) fn reap(&self) {
+        if self.kept_len.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let epoch = self.epoch();
+        let is_over = |kept: &mut Kept| kept.epoch != epoch || kept.lease.completion().is_some();
+        let mut kept = locked(&self.kept);
+        let over: Vec<_> = kept.extract_if(.., is_over).collect();
+        self.kept_len.store(kept.len(), Ordering::Release);
+        drop(kept);
+        over.into_iter().for_each(|kept| (kept.put)());
+    }
+
+    fn end_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.reap();
+    }
+
     /// Was the last descriptor written on this CPU?
     pub(crate) fn is_submitted_to_from_here(&self) -> bool {
         self.submitting_cpu.load(Ordering::Relaxed) == sched_getcpu()
@@ -301,11 +362,16 @@ impl Device {
         let _ = self.alarm.set(Arc::clone(alarm)); // The first threads are the only ones.
     }
 
-    /// The interrupt handle that stands for `handler`.
-    pub(crate) fn add_handler(&self, handler: Handler) -> u16 {
+    /// The interrupt handle that stands for `handler`, if there is one left.
+    pub(crate) fn add_handler(&self, handler: Handler) -> Option<u16> {
         let mut handlers = locked(&self.handlers);
+        let handle = u16::try_from(handlers.len()).ok()?;
         handlers.push(handler);
-        (handlers.len() - 1) as u16
+        Some(handle)
+    }
+
+    pub(crate) fn dma(&self) -> &Arc<Dma> {
+        &self.dma
     }
 
     /// To be called while `switching`.
@@ -317,6 +383,13 @@ impl Device {
         self.held_len.store(0, Ordering::Release);
         drop(held);
         self.engines.iter().for_each(|engine| engine.is_hung.store(false, Ordering::Release));
+        self.end_epoch();
+    }
+
+    /// Whoever sleeps until an interrupt comes is to see that nothing does any more.
+    fn interrupt_all(&self) {
+        let handlers = locked(&self.handlers).clone();
+        handlers.iter().for_each(|handler| handler());
     }
 
     fn run_one(&self, preferred: usize) -> bool {
@@ -326,7 +399,11 @@ impl Device {
         let engines = self.engines.len();
         for i in preferred..preferred + engines {
             let Some(place) = self.engines.get(i % engines) else { return false };
-            let Ok(mut engine) = place.state.try_lock() else { continue };
+            let mut engine = match place.state.try_lock() {
+                Ok(engine) => engine,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => continue,
+            };
             if place.is_hung.load(Ordering::Acquire) {
                 continue;
             }
@@ -366,11 +443,14 @@ impl Device {
                 return self.finish((queue, resets), Some(report), 0);
             }
         };
-        match fault {
+        // What happens to the device happens to the one that had the job.
+        match fault.filter(|_| resets == self.resets()) {
             Some(Fault::Hang) => return place.is_hung.store(true, Ordering::Release),
             Some(Fault::Reset) => {
-                let _switching = locked(&self.switching);
-                return self.stop();
+                let switching = locked(&self.switching);
+                self.stop();
+                drop(switching);
+                return self.interrupt_all();
             }
             Some(Fault::Removed) => return self.remove(),
             Some(Fault::QueueOff) => {
@@ -556,3 +636,6 @@ impl fmt::Debug for Device {
         f.debug_struct("Device").field("config", &self.config).finish_non_exhaustive()
     }
 }
+
+/// More than a driver with some sense of order ever loses.
+const KEPT_LEASES_MAX: usize = 1024;

@@ -68,14 +68,15 @@ impl FaultPlan {
         self
     }
 
-    /// Of 10 000 jobs, so many meet `fault`.
+    /// Of 10 000 jobs that meet no fault named before, so many meet `fault`.
     #[must_use]
     pub fn often(mut self, of_10000: u32, fault: Fault) -> Self {
         self.often.push((of_10000, fault));
         self
     }
 
-    /// A plan of everything that can go wrong and come right again, rarely or often, by the seed.
+    /// A plan of what can go wrong without making a wrong page look right, rarely or often, by the
+    /// seed.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use acomp_core::Direction;
 
+use crate::completion::Status;
+
 /// What the driver did, as in the kernel's `global_stats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -148,8 +150,13 @@ impl GlobalCounters {
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn count_invalid(&self) {
-        self.einval_errors.fetch_add(1, Relaxed);
+    /// A job ended with an error.
+    pub(crate) fn count_failure(&self, status: Status) {
+        if status == Status::WATCHDOG_EXPIRED {
+            self.count_timeout();
+        } else {
+            self.einval_errors.fetch_add(1, Relaxed);
+        }
     }
 
     pub(crate) fn count_timeout(&self) {

@@ -65,7 +65,13 @@ fn run(alarm: &Alarm, devices: &[Arc<Device>], number: usize) {
         } else if now - idle_since < SPIN_MAX {
             spin_loop();
         } else {
-            alarm.sleep_unless(|| devices.iter().any(|device| device.has_work()));
+            let has_work = || devices.iter().any(|device| device.has_work());
+            if has_work() {
+                // Nothing that engines could do: they hang, or what is to come is not due.
+                sleep(BACK_OFF);
+            } else {
+                alarm.sleep_unless(has_work);
+            }
             now = Instant::now();
             idle_since = now;
         }

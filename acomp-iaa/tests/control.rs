@@ -181,7 +181,7 @@ fn devices_are_removed_and_bound_under_load() {
     let clock = Arc::new(RealClock::new());
     let is_over = AtomicBool::new(false);
     let done = AtomicU64::new(0);
-    let removals = thread::scope(|scope| {
+    thread::scope(|scope| {
         for thread in 0..4 {
             let (driver, is_over, done) = (&driver, &is_over, &done);
             scope.spawn(move || {
@@ -195,9 +195,7 @@ fn devices_are_removed_and_bound_under_load() {
                 }
             });
         }
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let mut removals = 0;
-        while Instant::now() < deadline {
+        for removal in 0..20 {
             let config = DeviceConfig::new(1).with_queues(vec![WqConfig::new(8)]);
             let dma = Arc::clone(driver.accel.dma());
             let device = Device::new(config, dma, clock.clone(), FaultPlan::new(0));
@@ -207,18 +205,15 @@ fn devices_are_removed_and_bound_under_load() {
             while done.load(Ordering::Relaxed) < until {
                 thread::yield_now();
             }
-            if removals % 2 == 0 {
+            if removal % 2 == 0 {
                 block_on(binding.remove()).unwrap();
             } else {
                 block_on(binding.drain()).unwrap();
             }
             drop(threads);
-            removals += 1;
         }
         is_over.store(true, Ordering::Relaxed);
-        removals
     });
-    assert!(removals > 2, "{removals}");
     let stats = driver.accel.stats();
     assert!(stats.total_comp_calls > 0 && stats.total_completion_einval_errors == 0, "{stats:?}");
     assert_eq!(driver.accel.outstanding_descriptors(), 0);
@@ -264,6 +259,7 @@ fn load(duration: Duration) {
     println!("{} pages, each thread {:?}, {stats:?}", done.iter().sum::<u64>(), done);
     assert!(done.iter().all(|done| *done > 0), "{done:?}");
     assert_eq!(counted, done.iter().sum::<u64>());
+    assert!(stats.total_sw_comp_calls + stats.total_sw_decomp_calls > 0, "{stats:?}");
     assert_eq!(stats.total_completion_timeout_errors, 0);
     assert_eq!((device.lost_descriptors(), driver.accel.outstanding_descriptors()), (0, 0));
 }

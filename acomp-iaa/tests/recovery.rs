@@ -48,6 +48,10 @@ fn decompression_that_a_device_fails_is_done_in_software() {
         let after = setup.accel.stats();
         assert_eq!(after.total_decomp_calls, before.total_decomp_calls + 1);
         assert_eq!(after.total_sw_decomp_calls, before.total_sw_decomp_calls + 1);
+        let timeouts = u64::from(fault == Fault::Watchdog);
+        let counted =
+            after.total_completion_timeout_errors - before.total_completion_timeout_errors;
+        assert_eq!(counted, timeouts, "{fault:?}");
         assert_eq!(setup.accel.outstanding_descriptors(), 0);
     }
 }

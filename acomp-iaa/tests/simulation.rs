@@ -33,7 +33,7 @@ fn faults_by_seed() {
 }
 
 #[test]
-#[ignore = "takes 40 s in a release build (cargo xtask ci --full), or with ACOMP_SEEDS what you like"]
+#[ignore = "takes 40 s in a release build (cargo xtask ci --full); ACOMP_SEEDS asks for more"]
 fn faults_by_many_seeds() {
     let seeds = env::var("ACOMP_SEEDS").map_or(10 * SEEDS, |seeds| seeds.parse().unwrap());
     for seed in 0..seeds {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::bell::Bell;
 use super::control::Binding;
@@ -26,6 +26,12 @@ pub enum BindError {
     /// It was removed.
     #[error("the device is gone")]
     Gone,
+    /// It was made for another address space than the driver's.
+    #[error("the device has another address space: make it with `Accel::dma`")]
+    OtherDma,
+    /// So many drivers were bound to it that it has no interrupt left.
+    #[error("the device has no interrupt left")]
+    NoInterrupt,
     /// The machine has no such package.
     #[error("there is no package {0}: name its CPUs in the machine that the driver is made for")]
     NoPackage(usize),
@@ -39,7 +45,6 @@ pub struct Accel {
     dma: Arc<Dma>,
     /// Without devices.
     packages: Vec<Package>,
-    settings: Mutex<Settings>,
     /// Held while what is bound is changed.
     changing: Mutex<()>,
     bound: RwLock<Arc<Bound>>,
@@ -68,18 +73,18 @@ pub(crate) struct BoundDevice {
     pub(crate) queues: Vec<Arc<Wq>>,
 }
 
-/// What the devices counted that are bound no more.
+/// What is left of devices that are bound no more.
 #[derive(Debug, Default)]
 struct Past {
-    /// Of queues that jobs may still be with.
-    counters: Vec<Arc<WqCounters>>,
+    /// Queues that jobs may still be with, and their counters.
+    queues: Vec<(Weak<Wq>, Arc<WqCounters>)>,
     /// Of all others.
     stats: WqStats,
 }
 
 impl Accel {
     /// A driver without devices, which does everything in software, for a machine of one package
-    /// with the CPUs of this process.
+    /// with as many CPUs as this process may use, whatever their numbers.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
         Self::on(&Machine::default_model(), settings)
@@ -91,11 +96,10 @@ impl Accel {
     pub fn on(machine: &Machine, settings: Settings) -> Arc<Self> {
         let mut packages = machine.packages.clone();
         packages.iter_mut().for_each(|package| package.devices.clear());
-        let bound = Bound { settings: settings.clone(), ..Bound::default() };
+        let bound = Bound { settings, ..Bound::default() };
         Arc::new(Self {
             dma: Dma::new(),
             packages,
-            settings: Mutex::new(settings),
             changing: Mutex::new(()),
             bound: RwLock::new(Arc::new(bound)),
             version: AtomicU64::new(0),
@@ -114,7 +118,7 @@ impl Accel {
     /// The settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        locked(&self.settings).clone()
+        self.bound().settings.clone()
     }
 
     /// Changes the settings.
@@ -126,8 +130,7 @@ impl Accel {
         if !self.bound().devices.is_empty() {
             return Err(IsBound);
         }
-        *locked(&self.settings) = settings;
-        self.publish(Vec::new(), None);
+        self.publish(settings, Vec::new(), None);
         Ok(())
     }
 
@@ -155,15 +158,26 @@ impl Accel {
         if device.is_gone() {
             return Err(BindError::Gone);
         }
+        if !Arc::ptr_eq(device.dma(), &self.dma) {
+            return Err(BindError::OtherDma);
+        }
         let aecs = Arc::new(self.dma.lease(AECS_BYTES).ok_or(BindError::NoMemory)?);
         aecs.write().copy_from_slice(&Aecs::fixed().encode());
         let bell = Arc::clone(&self.bell);
         let irq = device.add_handler(Arc::new(move || bell.ring()));
+        let irq = irq.ok_or(BindError::NoInterrupt)?;
         let queues = 0..device.config().queues.len();
         let queues = queues.map(|index| Arc::new(Wq::new(device, index, &aecs, irq))).collect();
         let device = Arc::new(BoundDevice { device: Arc::clone(device), package, queues });
         self.insert(&device)?;
         Ok(Binding::new(Arc::clone(self), device))
+    }
+
+    /// The devices that are bound, to be controlled.
+    pub fn bindings(self: &Arc<Self>) -> Vec<Binding> {
+        let binding =
+            |device: &Arc<BoundDevice>| Binding::new(Arc::clone(self), Arc::clone(device));
+        self.bound().devices.iter().map(binding).collect()
     }
 
     /// Submits to no device any more.
@@ -176,9 +190,12 @@ impl Accel {
     /// Descriptors that are out: 0 when nothing is on its way.
     #[must_use]
     pub fn outstanding_descriptors(&self) -> usize {
+        let _changing = locked(&self.changing);
         let bound = self.bound();
         let queues = bound.devices.iter().flat_map(|device| &device.queues);
-        queues.map(|wq| wq.outstanding()).sum()
+        let past: Vec<_> =
+            locked(&self.past).queues.iter().filter_map(|(wq, _)| wq.upgrade()).collect();
+        queues.chain(&past).map(|wq| wq.outstanding()).sum()
     }
 
     /// The counters of the whole driver.
@@ -187,7 +204,7 @@ impl Accel {
         let _changing = locked(&self.changing);
         let past = locked(&self.past);
         let mut stats = past.stats;
-        past.counters.iter().for_each(|counters| stats.add(counters.read()));
+        past.queues.iter().for_each(|(_, counters)| stats.add(counters.read()));
         self.device_stats().iter().for_each(|device| stats.add(device.total()));
         self.counters.read(stats)
     }
@@ -216,25 +233,29 @@ impl Accel {
         Arc::clone(&self.bound.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a device into the map, if it is not there.
-    pub(crate) fn insert(&self, device: &Arc<BoundDevice>) -> Result<(), TopologyError> {
+    /// Takes a device into the map, if it is not there; `false`: it was closed meanwhile.
+    pub(crate) fn insert(&self, device: &Arc<BoundDevice>) -> Result<bool, TopologyError> {
         let _changing = locked(&self.changing);
         let bound = self.bound();
         if bound.has(device) {
-            return Ok(());
+            return Ok(true);
+        }
+        if !device.queues.iter().all(|wq| wq.is_open()) {
+            return Ok(false);
         }
         let mut devices = bound.devices.clone();
         devices.push(Arc::clone(device));
         devices.sort_by_key(|device| device.package);
         let map = self.map_of(&devices)?;
         locked(&self.past).forget(device);
-        self.publish(devices, Some(map));
-        Ok(())
+        self.publish(bound.settings.clone(), devices, Some(map));
+        Ok(true)
     }
 
-    /// Takes a device out of the map. What is in its queues completes.
+    /// Takes a device out of the map, and closes its queues. What is in them completes.
     pub(crate) fn withdraw(&self, device: &Arc<BoundDevice>) {
         let _changing = locked(&self.changing);
+        device.open(false);
         let bound = self.bound();
         if !bound.has(device) {
             return;
@@ -244,7 +265,7 @@ impl Accel {
         devices.retain(|other| !Arc::ptr_eq(other, device));
         // Those that are left may have no queue.
         let map = self.map_of(&devices).ok();
-        self.publish(devices, map);
+        self.publish(bound.settings.clone(), devices, map);
     }
 
     fn map_of(&self, devices: &[Arc<BoundDevice>]) -> Result<Map, TopologyError> {
@@ -257,8 +278,7 @@ impl Accel {
         Map::new(&Machine { packages }, &self.settings().policy)
     }
 
-    fn publish(&self, devices: Vec<Arc<BoundDevice>>, map: Option<Map>) {
-        let settings = self.settings();
+    fn publish(&self, settings: Settings, devices: Vec<Arc<BoundDevice>>, map: Option<Map>) {
         let mut bound = self.bound.write().unwrap_or_else(PoisonError::into_inner);
         let version = bound.version + 1;
         *bound = Arc::new(Bound { settings, devices, map, version });
@@ -277,6 +297,10 @@ impl Bound {
 }
 
 impl BoundDevice {
+    pub(crate) fn open(&self, is_open: bool) {
+        self.queues.iter().for_each(|wq| wq.open(is_open));
+    }
+
     fn stats(&self) -> DeviceStats {
         let row = |wq: &Arc<Wq>| (wq.name().into(), wq.counters.read());
         DeviceStats {
@@ -288,15 +312,16 @@ impl BoundDevice {
 
 impl Past {
     fn remember(&mut self, device: &BoundDevice) {
-        let Self { counters, stats } = self;
-        counters.retain(|counters| {
-            let is_used = Arc::strong_count(counters) > 1;
+        let Self { queues, stats } = self;
+        queues.retain(|(wq, counters)| {
+            let is_used = wq.strong_count() > 0;
             if !is_used {
                 stats.add(counters.read());
             }
             is_used
         });
-        counters.extend(device.queues.iter().map(|wq| Arc::clone(&wq.counters)));
+        let wqs = device.queues.iter();
+        queues.extend(wqs.map(|wq| (Arc::downgrade(wq), Arc::clone(&wq.counters))));
     }
 
     /// It is bound again.
@@ -304,7 +329,7 @@ impl Past {
         let is_of_device = |counters: &Arc<WqCounters>| {
             device.queues.iter().any(|wq| Arc::ptr_eq(&wq.counters, counters))
         };
-        self.counters.retain(|counters| !is_of_device(counters));
+        self.queues.retain(|(_, counters)| !is_of_device(counters));
     }
 }
 

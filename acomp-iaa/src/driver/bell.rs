@@ -1,7 +1,7 @@
 //! Interrupts: who waits for one, and who is told.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::dma::locked;
@@ -11,11 +11,13 @@ use crate::dma::locked;
 pub(crate) struct Bell {
     rings: Mutex<u64>,
     rung: Condvar,
-    listeners: Mutex<Vec<Listener>>,
+    listeners: Mutex<Vec<Weak<dyn Listener>>>,
 }
 
-/// `false`: there is nobody to be told any more.
-type Listener = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Is told of interrupts.
+pub(crate) trait Listener: Send + Sync {
+    fn interrupted(&self);
+}
 
 impl Bell {
     pub(crate) fn ring(&self) {
@@ -23,22 +25,26 @@ impl Bell {
         self.rung.notify_all();
         // Told when nothing is locked, since that may lead to another ring.
         let listeners = locked(&self.listeners).clone();
-        let is_gone = listeners.iter().filter(|listener| !listener()).count() > 0;
-        if is_gone {
-            locked(&self.listeners).retain(|listener| listener());
-        }
+        listeners.iter().filter_map(Weak::upgrade).for_each(|listener| listener.interrupted());
     }
 
-    /// Waits for a ring, but not for long: one may have come just before.
-    pub(crate) fn wait(&self) {
+    /// How often it rang.
+    pub(crate) fn rings(&self) -> u64 {
+        *locked(&self.rings)
+    }
+
+    /// Waits until it has rung more often than that, but not for long: not all that is waited for
+    /// ends with an interrupt.
+    pub(crate) fn wait(&self, before: u64) {
         let rings = locked(&self.rings);
-        let before = *rings;
         let wait = self.rung.wait_timeout_while(rings, WAIT_MAX, |rings| *rings == before);
         drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn tell(&self, listener: impl Fn() -> bool + Send + Sync + 'static) {
-        locked(&self.listeners).push(Arc::new(listener));
+    pub(crate) fn tell(&self, listener: Weak<dyn Listener>) {
+        let mut listeners = locked(&self.listeners);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(listener);
     }
 }
 

@@ -11,7 +11,7 @@ use acomp_core::{Codec, Direction, Error, ExecutedOn, Op, OpMut, OpenError, Ops,
 
 use super::accel::Accel;
 use super::job::{Job, Mode};
-use super::lanes::{Ended, Lanes};
+use super::lanes::{Ended, Lanes, Submission};
 use super::settings::SyncMode;
 
 /// The working state of a session.
@@ -48,8 +48,8 @@ impl IaaCodec {
     ) -> bool {
         // Who waits for one page does it himself; nobody need wake up.
         let is_alarming = ops.len() > 1 && self.lanes.sync_mode() != SyncMode::Sync;
-        let mut is_running = false;
-        for Place { at, job } in window {
+        let mut has_jobs = window.iter().any(|place| place.job.is_some());
+        for Place { at, job } in &mut *window {
             if let Some(mut op) = ops.get_mut(*at)
                 && let Some(ended) = self.lanes.look(job, op.io().1, is_idle)
             {
@@ -61,24 +61,35 @@ impl IaaCodec {
             while job.is_none()
                 && let Some(next) = order.next(ops)
             {
-                *at = next;
-                *job = self.submit(ops, next, is_alarming);
+                // Room is made by our own jobs, if there are any, when they are looked after.
+                match self.submit(ops, next, (is_alarming, !has_jobs)) {
+                    Submission::Submitted(submitted) => (*at, *job) = (next, Some(submitted)),
+                    Submission::Full => {
+                        order.put_back();
+                        break;
+                    }
+                    Submission::Software => {}
+                }
             }
-            is_running |= job.is_some();
+            has_jobs |= job.is_some();
         }
-        is_running
+        window.iter().any(|place| place.job.is_some()) || order.next < ops.len()
     }
 
-    /// `None`: it was done in software.
-    fn submit(&mut self, ops: &mut Ops<'_, '_>, at: usize, is_alarming: bool) -> Option<Job> {
-        let mut op = ops.get_mut(at)?;
+    fn submit(
+        &mut self,
+        ops: &mut Ops<'_, '_>,
+        at: usize,
+        (is_alarming, may_wait): (bool, bool),
+    ) -> Submission {
+        let Some(mut op) = ops.get_mut(at) else { return Submission::Software };
         let direction = op.direction();
         let (src, dst) = op.io();
-        let job = self.lanes.submit(direction, src, dst.len(), is_alarming);
-        if job.is_none() {
+        let submission = self.lanes.submit(direction, src, dst.len(), is_alarming, may_wait);
+        if matches!(submission, Submission::Software) {
             self.in_software(op);
         }
-        job
+        submission
     }
 
     fn in_software(&mut self, mut op: OpMut<'_, '_>) {
@@ -107,12 +118,16 @@ impl Codec for IaaCodec {
         let mut order = Order::default();
         let mut is_idle = false;
         let mut spins = 0_u32;
-        while self.turn_over(ops, &mut order, window, is_idle) {
+        loop {
+            let rings = self.lanes.accel().bell().rings();
+            if !self.turn_over(ops, &mut order, window, is_idle) {
+                return;
+            }
             // Whoever waits helps, one job at a time: then there may be room for the next one.
             let mut jobs = window.iter().filter_map(|place| place.job.as_ref());
-            is_idle = !jobs.any(|job| job.wq.device.drive(1) > 0);
+            is_idle = !jobs.any(|job| job.wq().device.drive(1) > 0);
             if is_idle && is_interrupted {
-                self.lanes.accel().bell().wait();
+                self.lanes.accel().bell().wait(rings);
             } else if is_idle && spins < SPINS_MAX {
                 spins += 1;
                 spin_loop();
@@ -128,7 +143,9 @@ impl Codec for IaaCodec {
 #[derive(Default)]
 struct Order {
     next: usize,
-    /// Of the batch that `next` belongs to.
+    /// Batches up to here have an order.
+    begun: usize,
+    /// Of the last one of them.
     batch: [usize; BATCH_OPS],
 }
 
@@ -138,11 +155,17 @@ impl Order {
             return None;
         }
         let place = self.next % BATCH_OPS;
-        if place == 0 {
+        if place == 0 && self.begun == self.next {
+            self.begun += BATCH_OPS;
             self.batch = longest_first(ops, self.next);
         }
         self.next += 1;
         self.batch.get(place).copied()
+    }
+
+    /// The last one given out is to come again.
+    fn put_back(&mut self) {
+        self.next -= 1;
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 
 use super::accel::{Accel, BoundDevice};
-use super::queue::{Submitted, Wq};
+use super::queue::Wq;
 use crate::completion::Status;
 use crate::desc::{Descriptor, Flags, Operation};
 use crate::device::Device;
@@ -36,6 +36,9 @@ pub enum ControlError {
     /// It did not do what it was asked for within the completion timeout.
     #[error("the device does not answer: reset it, or remove it")]
     TimedOut,
+    /// It was drained or reset while it was probed.
+    #[error("the device was drained or reset meanwhile: probe it again")]
+    Interrupted,
     /// A queue of it refused the job that was to prove it.
     #[error("`{queue}` answered its probe with {status:?}: reset the device, or remove it")]
     Failed {
@@ -109,10 +112,6 @@ impl Binding {
         &self.bound.device
     }
 
-    fn open(&self, is_open: bool) {
-        self.bound.queues.iter().for_each(|wq| wq.open(is_open));
-    }
-
     /// Drives the device until `look` finds what is waited for, or until the time of a completion
     /// is over.
     async fn wait<T>(&self, mut look: impl FnMut() -> Option<T> + Send) -> Result<T, ControlError> {
@@ -126,7 +125,8 @@ impl Binding {
             if let Some(found) = look() {
                 return Poll::Ready(Ok(found));
             }
-            if self.device().drive(DRIVEN_OPS_MAX) == 0 && clock.now_ns() > deadline_ns {
+            self.device().drive(DRIVEN_OPS_MAX);
+            if clock.now_ns() > deadline_ns {
                 return Poll::Ready(Err(ControlError::TimedOut));
             }
             // Nobody else may be there to wake us.
@@ -136,7 +136,7 @@ impl Binding {
         .await
     }
 
-    async fn probe_queue(&self, wq: &Wq) -> Result<(), ControlError> {
+    async fn probe_queue(&self, wq: &Arc<Wq>) -> Result<(), ControlError> {
         let lease = self.accel.dma().lease(0).ok_or(ControlError::NoMemory)?;
         let noop = Descriptor {
             flags: Flags::COMPLETION_VALID | Flags::REQUEST_COMPLETION,
@@ -145,18 +145,34 @@ impl Binding {
             ..Descriptor::default()
         };
         let noop = noop.encode();
-        let submit = || match wq.submit(&noop) {
-            Submitted::Accepted { resets } => Some(resets),
-            Submitted::Full | Submitted::Closed => None,
+        let mut lease = Some(lease);
+        let submit = || match wq.submit(&noop, lease.take()?) {
+            Ok(flight) => Some(flight),
+            Err(grounded) => {
+                lease = Some(grounded.lease);
+                None
+            }
         };
-        let resets = self.wait(submit).await?;
-        let record = self.wait(|| lease.completion()).await?;
-        wq.put(resets);
-        if record.status != Status::SUCCESS {
-            return Err(ControlError::Failed { queue: wq.name().into(), status: record.status });
+        let flight = self.wait(submit).await?;
+        let look = || match flight.completion() {
+            Some(record) => Some(Some(record.status)),
+            None => flight.is_lost().then_some(None),
+        };
+        let status = self.wait(look).await?.ok_or(ControlError::Interrupted)?;
+        flight.land();
+        if status != Status::SUCCESS {
+            return Err(ControlError::Failed { queue: wq.name().into(), status });
         }
         wq.recovered();
         Ok(())
+    }
+
+    async fn probe_queues(&self) -> Result<(), ControlError> {
+        for wq in &self.bound.queues {
+            self.probe_queue(wq).await?;
+        }
+        let is_in = self.accel.insert(&self.bound)?;
+        is_in.then_some(()).ok_or(ControlError::Interrupted)
     }
 }
 
@@ -173,11 +189,12 @@ impl DeviceControl for Binding {
     }
 
     async fn probe(&self) -> Result<(), ControlError> {
-        self.open(true);
-        for wq in &self.bound.queues {
-            self.probe_queue(wq).await?;
+        self.bound.open(true);
+        let probed = self.probe_queues().await;
+        if probed.is_err() && self.state() != DeviceState::Active {
+            self.bound.open(false);
         }
-        Ok(self.accel.insert(&self.bound)?)
+        probed
     }
 
     async fn reset(&self) -> Result<(), ControlError> {
@@ -190,13 +207,13 @@ impl DeviceControl for Binding {
 
     async fn drain(&self) -> Result<(), ControlError> {
         self.accel.withdraw(&self.bound);
-        self.open(false);
-        self.wait(|| self.device().is_idle().then_some(())).await
+        self.wait(|| self.device().is_idle().then_some(())).await?;
+        self.device().settle();
+        Ok(())
     }
 
     async fn remove(&self) -> Result<(), ControlError> {
         self.accel.withdraw(&self.bound);
-        self.open(false);
         self.device().remove();
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use acomp_core::{Direction, Error, Outcome};
 
-use super::queue::{Submitted, Wq};
+use super::queue::{Flight, Grounded, Wq};
 use super::settings::Settings;
 use crate::completion::{AnalyticsError, CompletionRecord, Status};
 use crate::desc::{CompressFlags, DecompressFlags, Descriptor, Flags, Operation};
@@ -29,15 +29,17 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Those that fit a lease.
+    /// Those that fit a lease, and the queue.
     pub(crate) fn new(
         direction: Direction,
         mode: Mode,
         src_bytes: usize,
         dst_bytes: usize,
+        transfer_bytes_max: usize,
     ) -> Option<Self> {
-        let fits = (1..=SIDE_BYTES_MAX).contains(&src_bytes) && dst_bytes > 0;
-        let dst_bytes = dst_bytes.min(SIDE_BYTES_MAX);
+        let side_bytes_max = transfer_bytes_max.min(SIDE_BYTES_MAX);
+        let fits = (1..=side_bytes_max).contains(&src_bytes) && dst_bytes > 0;
+        let dst_bytes = dst_bytes.min(side_bytes_max);
         fits.then_some(Self { direction, mode, src_bytes, dst_bytes })
     }
 
@@ -77,15 +79,13 @@ impl Task {
 /// A job that was submitted.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) lease: Lease,
-    pub(crate) wq: Arc<Wq>,
+    flight: Flight,
     task: Task,
     interrupts: bool,
     /// What the compression reported whose output is being verified.
     verified: Option<CompletionRecord>,
-    /// Of the device, at submission.
-    resets: u64,
-    /// Since when it is waited for without anything to do meanwhile.
+    looks: u32,
+    /// Since when it is waited for.
     waiting_since_ns: Option<u64>,
 }
 
@@ -93,56 +93,58 @@ pub(crate) struct Job {
 pub(crate) enum State {
     Running,
     Completed(CompletionRecord),
-    /// The device was reset or removed: nothing comes any more, and nothing is written.
+    /// Nothing comes any more, and nothing is written.
     Lost,
     /// It may still come.
     TimedOut,
 }
 
-/// What became of a job.
-pub(crate) enum Verdict {
-    Answer(Outcome),
+/// What became of a job; its lease is free.
+pub(crate) enum Finished {
+    Answer(Outcome, Option<Lease>),
     /// Software is to do it again.
-    Again,
+    Again(Option<Lease>),
     /// It goes on: the device verifies what it made.
-    Verifying,
+    Verifying(Job),
 }
 
 impl Job {
-    /// Submits to `wq`. `Err`: all tries met a full queue.
+    /// Submits to `wq`, with `src` in the lease.
     pub(crate) fn submit(
         lease: Lease,
         wq: &Arc<Wq>,
         task: Task,
         src: &[u8],
         interrupts: bool,
-    ) -> Result<Self, Lease> {
+        tries: usize,
+    ) -> Result<Self, Grounded> {
         lease.renew_with(src);
-        let tries = match task.direction {
-            Direction::Compress => COMPRESS_TRIES_MAX,
-            Direction::Decompress => DECOMPRESS_TRIES_MAX,
-        };
         let descriptor = with_interrupt(task.descriptor(&lease, wq), wq, interrupts);
-        let Some(resets) = submit(wq, &descriptor, tries) else { return Err(lease) };
+        let flight = submit(wq, &descriptor, lease, tries)?;
         wq.counters.count_call(task.direction);
-        let wq = Arc::clone(wq);
-        Ok(Self { lease, wq, task, interrupts, verified: None, resets, waiting_since_ns: None })
+        Ok(Self { flight, task, interrupts, verified: None, looks: 0, waiting_since_ns: None })
     }
 
-    /// `is_idle`: there was nothing else to do, so that time counts.
+    pub(crate) fn wq(&self) -> &Arc<Wq> {
+        self.flight.wq()
+    }
+
+    /// `is_idle`: the device had nothing else to do.
     pub(crate) fn state(&mut self, settings: &Settings, is_idle: bool) -> State {
-        if let Some(record) = self.lease.completion() {
+        if let Some(record) = self.flight.completion() {
             return State::Completed(record);
         }
-        if self.is_lost() {
-            // Whoever finished just before the reset has written.
-            return match self.lease.completion() {
+        if self.flight.is_lost() {
+            // Whoever finished just before has written.
+            return match self.flight.completion() {
                 Some(record) => State::Completed(record),
                 None => State::Lost,
             };
         }
-        if is_idle {
-            let now_ns = self.wq.device.clock().now_ns();
+        self.looks = self.looks.wrapping_add(1);
+        // A device that is always busy must not keep us waiting for ever, either.
+        if is_idle || self.looks.is_multiple_of(LOOKS_OPS) {
+            let now_ns = self.wq().device.clock().now_ns();
             let since_ns = *self.waiting_since_ns.get_or_insert(now_ns);
             if now_ns.saturating_sub(since_ns) > settings.completion_timeout_ns {
                 return State::TimedOut;
@@ -151,111 +153,142 @@ impl Job {
         State::Running
     }
 
-    /// The job was overdue, and has come back or is lost: its lease is free.
-    pub(crate) fn into_lease(self) -> Lease {
-        self.wq.put(self.resets);
-        self.lease
-    }
-
-    /// Was the device reset or removed?
-    fn is_lost(&self) -> bool {
-        self.wq.device.resets() != self.resets
+    /// Nothing comes any more: the lease.
+    pub(crate) fn land(self) -> Option<Lease> {
+        self.flight.land()
     }
 
     /// What a completion means: the output goes to `dst`, after the device has verified it if
     /// `settings` say so.
-    pub(crate) fn verdict(
-        &mut self,
+    pub(crate) fn finish(
+        self,
         record: &CompletionRecord,
         dst: &mut [u8],
         settings: &Settings,
         counters: &GlobalCounters,
-    ) -> Verdict {
-        self.wq.recovered();
-        self.wq.put(self.resets);
-        if let Some(compressed) = self.verified {
-            let is_same = record.status == Status::SUCCESS && record.crc == compressed.crc;
-            return if is_same {
-                self.output(&compressed, dst)
-            } else {
-                counters.count_invalid();
-                Verdict::Answer(Err(Error::VerifyFailed))
-            };
+    ) -> Finished {
+        let Self { flight, task, interrupts, verified, .. } = self;
+        let wq = Arc::clone(flight.wq());
+        wq.recovered();
+        let lease = flight.land();
+        let is_success = record.status == Status::SUCCESS;
+        if let Some(compressed) = verified {
+            if is_success && record.crc == compressed.crc {
+                return task.output(&wq, lease, &compressed, dst);
+            }
+            counters.count_failure(record.status);
+            return Finished::Answer(Err(Error::VerifyFailed), lease);
         }
-        if record.status == Status::SUCCESS {
-            let is_verified =
-                settings.verify_compress && self.task.direction == Direction::Compress;
-            return if is_verified { self.verify(record) } else { self.output(record, dst) };
-        }
-        let is_overflow = record.analytics_error() == Some(AnalyticsError::OUTPUT_OVERFLOW);
-        match self.task.direction {
-            Direction::Compress if is_overflow => {
-                counters.count_overflow();
-                // There may be more room than the lease has.
-                let has_more_room = dst.len() > self.task.dst_bytes;
-                if has_more_room {
-                    Verdict::Again
-                } else {
-                    Verdict::Answer(Err(Error::DstTooSmall))
+        let is_compression = task.direction == Direction::Compress;
+        match lease {
+            Some(lease) if is_success && is_compression && settings.verify_compress => {
+                task.verify(&wq, lease, record, interrupts)
+            }
+            lease if is_success => task.output(&wq, lease, record, dst),
+            lease if is_compression => task.refused(record, dst, counters, lease),
+            lease => {
+                // A stream that is longer than the page is the stream's fault.
+                if record.status != Status::OUTPUT_OVERFLOW {
+                    counters.count_failure(record.status);
                 }
-            }
-            Direction::Compress if record.status == Status::WATCHDOG_EXPIRED => {
-                counters.count_timeout();
-                Verdict::Answer(Err(Error::TimedOut))
-            }
-            Direction::Compress => {
-                counters.count_invalid();
-                Verdict::Answer(Err(Error::Device))
-            }
-            Direction::Decompress => {
-                counters.count_invalid();
-                Verdict::Again
+                Finished::Again(lease)
             }
         }
     }
+}
 
-    fn output(&self, record: &CompletionRecord, dst: &mut [u8]) -> Verdict {
+impl Task {
+    fn output(
+        &self,
+        wq: &Wq,
+        lease: Option<Lease>,
+        record: &CompletionRecord,
+        dst: &mut [u8],
+    ) -> Finished {
         let len = record.output_bytes as usize;
-        let counted = match self.task.direction {
+        let counted = match self.direction {
             Direction::Compress => len,
-            Direction::Decompress => self.task.src_bytes,
+            Direction::Decompress => self.src_bytes,
         };
         // A stream ends where its source does.
-        let is_whole = record.bytes_completed as usize == self.task.src_bytes;
-        let bytes = self.lease.read();
-        let output = bytes.get(SIDE_BYTES_MAX..SIDE_BYTES_MAX + len);
-        match (output, dst.get_mut(..len)) {
-            (Some(output), Some(dst)) if is_whole => {
-                dst.copy_from_slice(output);
-                self.wq.counters.count_bytes(self.task.direction, counted);
-                Verdict::Answer(Ok(len))
-            }
-            _ => Verdict::Again,
+        let is_whole = record.bytes_completed as usize == self.src_bytes;
+        if let Some(lease) = &lease
+            && let Some(output) = lease.read().get(SIDE_BYTES_MAX..SIDE_BYTES_MAX + len)
+            && let Some(dst) = dst.get_mut(..len)
+            && is_whole
+        {
+            dst.copy_from_slice(output);
+            wq.counters.count_bytes(self.direction, counted);
+        } else {
+            return Finished::Again(lease);
         }
+        Finished::Answer(Ok(len), lease)
     }
 
-    /// Has the device decompress what it compressed, to nowhere, for the checksum.
-    fn verify(&mut self, record: &CompletionRecord) -> Verdict {
-        self.lease.renew();
+    /// A compression that the device did not do.
+    fn refused(
+        &self,
+        record: &CompletionRecord,
+        dst: &[u8],
+        counters: &GlobalCounters,
+        lease: Option<Lease>,
+    ) -> Finished {
+        if record.analytics_error() == Some(AnalyticsError::OUTPUT_OVERFLOW) {
+            counters.count_overflow();
+            // There may be more room than the lease has.
+            let has_more_room = dst.len() > self.dst_bytes;
+            return if has_more_room {
+                Finished::Again(lease)
+            } else {
+                Finished::Answer(Err(Error::DstTooSmall), lease)
+            };
+        }
+        counters.count_failure(record.status);
+        let is_timeout = record.status == Status::WATCHDOG_EXPIRED;
+        let error = if is_timeout { Error::TimedOut } else { Error::Device };
+        Finished::Answer(Err(error), lease)
+    }
+
+    /// Has the device decompress what it compressed, to nowhere, for the checksum. If that cannot
+    /// be, software does it all again.
+    fn verify(
+        self,
+        wq: &Arc<Wq>,
+        lease: Lease,
+        record: &CompletionRecord,
+        interrupts: bool,
+    ) -> Finished {
+        lease.renew();
         let descriptor = Descriptor {
             flags: Flags::COMPLETION_VALID | Flags::REQUEST_COMPLETION | Flags::CACHE_CONTROL,
             operation: Operation::Decompress(DECOMPRESS | DecompressFlags::SUPPRESS_OUTPUT),
-            completion: self.lease.record_address(),
-            src1: self.lease.address(SIDE_BYTES_MAX),
+            completion: lease.record_address(),
+            src1: lease.address(SIDE_BYTES_MAX),
             src1_bytes: record.output_bytes,
-            dst: self.lease.address(0),
-            dst_bytes_max: self.task.src_bytes as u32,
+            dst: lease.address(0),
+            dst_bytes_max: self.src_bytes as u32,
             ..Descriptor::default()
         };
-        let descriptor = with_interrupt(descriptor, &self.wq, self.interrupts);
-        match submit(&self.wq, &descriptor, DECOMPRESS_TRIES_MAX) {
-            Some(resets) => {
-                (self.resets, self.verified) = (resets, Some(*record));
-                self.waiting_since_ns = None;
-                Verdict::Verifying
-            }
-            None => Verdict::Answer(Err(Error::VerifyFailed)),
+        let descriptor = with_interrupt(descriptor, wq, interrupts);
+        match submit(wq, &descriptor, lease, DECOMPRESS_TRIES_MAX) {
+            Ok(flight) => Finished::Verifying(Job {
+                flight,
+                task: self,
+                interrupts,
+                verified: Some(*record),
+                looks: 0,
+                waiting_since_ns: None,
+            }),
+            Err(Grounded { lease, .. }) => Finished::Again(Some(lease)),
         }
+    }
+}
+
+/// How often a descriptor is asked for: spec C.10.
+pub(crate) fn tries_max(direction: Direction) -> usize {
+    match direction {
+        Direction::Compress => COMPRESS_TRIES_MAX,
+        Direction::Decompress => DECOMPRESS_TRIES_MAX,
     }
 }
 
@@ -268,22 +301,27 @@ fn with_interrupt(descriptor: Descriptor, wq: &Wq, interrupts: bool) -> Descript
     Descriptor { flags, interrupt_handle: wq.interrupt, ..descriptor }
 }
 
-/// Submits as soon as there is a descriptor to be had; the device's resets at that time.
-fn submit(wq: &Wq, descriptor: &Descriptor, tries: usize) -> Option<u64> {
+/// Submits as soon as there is a descriptor to be had.
+fn submit(
+    wq: &Arc<Wq>,
+    descriptor: &Descriptor,
+    mut lease: Lease,
+    tries: usize,
+) -> Result<Flight, Grounded> {
     let descriptor = descriptor.encode();
-    for _ in 0..tries {
-        match wq.submit(&descriptor) {
-            Submitted::Accepted { resets } => return Some(resets),
-            Submitted::Closed => return None,
-            // Room is made by whoever takes a job.
-            Submitted::Full => {
+    for _ in 1..tries {
+        match wq.submit(&descriptor, lease) {
+            Err(grounded) if grounded.is_full => {
+                lease = grounded.lease;
+                // Room is made by whoever takes a job.
                 if wq.device.drive(1) == 0 {
                     std::hint::spin_loop();
                 }
             }
+            submitted => return submitted,
         }
     }
-    None
+    wq.submit(&descriptor, lease)
 }
 
 const DECOMPRESS: DecompressFlags = DecompressFlags::ENABLE
@@ -293,6 +331,7 @@ const DECOMPRESS: DecompressFlags = DecompressFlags::ENABLE
 
 /// What a lease has for a source, and for an output: a page that does not compress, and its codes.
 pub(crate) const SIDE_BYTES_MAX: usize = 4096 + 4096 / 8 + 64;
-/// How often a descriptor is asked for: spec C.10.
 const COMPRESS_TRIES_MAX: usize = 1000;
 const DECOMPRESS_TRIES_MAX: usize = 500;
+/// Every so often, time is looked at.
+const LOOKS_OPS: u32 = 64;

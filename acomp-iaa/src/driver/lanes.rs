@@ -7,8 +7,8 @@ use page_codec::deflate::{DecodeErrorKind, Decoded, Decoder, Effort, Encoder};
 use rustix::thread::sched_getcpu;
 
 use super::accel::{Accel, Bound};
-use super::job::{Job, Mode, SIDE_BYTES_MAX, State, Task, Verdict};
-use super::queue::Wq;
+use super::job::{Finished, Job, Mode, SIDE_BYTES_MAX, State, Task, tries_max};
+use super::queue::{Grounded, Wq};
 use super::settings::SyncMode;
 use crate::dma::Lease;
 
@@ -21,13 +21,23 @@ pub(crate) struct Lanes {
     cpu: usize,
     /// How many jobs went around the queues, compressions and decompressions.
     turns: [usize; 2],
+    /// How many leases there are to be, and how many are with devices.
+    leases: usize,
+    out: usize,
     free: Vec<Lease>,
-    /// What timed out, until it comes back or its device is reset.
-    overdue: Vec<Job>,
     software: Software,
 }
 
-/// Whether a job has ended, and how.
+/// What became of a page that is to be a job.
+pub(crate) enum Submission {
+    Submitted(Job),
+    /// There is no room until one of our own jobs is looked after.
+    Full,
+    /// Software is to do it.
+    Software,
+}
+
+/// How a job has ended.
 pub(crate) enum Ended {
     Answer(Outcome),
     /// Software is to do it.
@@ -35,9 +45,8 @@ pub(crate) enum Ended {
 }
 
 impl Lanes {
-    /// With so many leases, and spares for those that are overdue.
+    /// With so many leases.
     pub(crate) fn open(accel: &Arc<Accel>, mode: Mode, leases: usize) -> Result<Self, OpenError> {
-        let leases = leases + SPARE_LEASES;
         let free = (0..leases).map(|_| accel.dma().lease(2 * SIDE_BYTES_MAX));
         let free = free.collect::<Option<Vec<_>>>();
         Ok(Self {
@@ -46,8 +55,9 @@ impl Lanes {
             bound: accel.bound(),
             cpu: 0,
             turns: [0; 2],
+            leases,
+            out: 0,
             free: free.ok_or_else(|| OpenError::Device("its address space is full".into()))?,
-            overdue: Vec::with_capacity(leases),
             software: Software::new(mode),
         })
     }
@@ -60,66 +70,74 @@ impl Lanes {
         self.bound.settings.sync_mode
     }
 
-    pub(crate) fn has_lease(&self) -> bool {
-        !self.free.is_empty()
-    }
-
     /// Learns what has changed since the last batch.
     pub(crate) fn refresh(&mut self) {
         self.cpu = sched_getcpu();
         if self.accel.version() != self.bound.version {
             self.bound = self.accel.bound();
         }
-        if !self.overdue.is_empty() {
-            self.recover();
+        if self.free.len() + self.out < self.leases {
+            self.replace();
         }
     }
 
-    /// Takes back what was overdue and has come.
+    /// Leases others for those that devices keep.
     #[cold]
-    fn recover(&mut self) {
-        for at in (0..self.overdue.len()).rev() {
-            let state = self.overdue.get_mut(at).map(|job| job.state(&self.bound.settings, false));
-            if matches!(state, Some(State::Completed(_) | State::Lost)) {
-                let job = self.overdue.swap_remove(at);
-                self.free.push(job.into_lease());
-            }
-        }
+    fn replace(&mut self) {
+        let missing = self.leases - self.out - self.free.len();
+        let leases = (0..missing).map_while(|_| self.accel.dma().lease(2 * SIDE_BYTES_MAX));
+        self.free.extend(leases);
     }
 
-    /// `None`: software is to do it. `is_alarming`: engine threads that sleep are to wake up.
+    /// `is_alarming`: engine threads that sleep are to wake up. `may_wait`: none of our own jobs
+    /// has what we wait for.
     pub(crate) fn submit(
         &mut self,
         direction: Direction,
         src: &[u8],
         dst_bytes: usize,
         is_alarming: bool,
-    ) -> Option<Job> {
-        let task = Task::new(direction, self.mode, src.len(), dst_bytes)?;
-        let wq = self.next_queue(direction)?;
-        let lease = self.free.pop()?;
+        may_wait: bool,
+    ) -> Submission {
+        let Some((wq, task)) = self.next_queue(direction, src.len(), dst_bytes) else {
+            return Submission::Software;
+        };
+        let Some(lease) = self.free.pop() else { return Submission::Software };
         let interrupts = self.sync_mode() == SyncMode::AsyncIrq;
-        match Job::submit(lease, &wq, task, src, interrupts) {
+        let tries = if may_wait { tries_max(direction) } else { 1 };
+        match Job::submit(lease, &wq, task, src, interrupts, tries) {
             Ok(job) => {
+                self.out += 1;
                 wq.device.written_from(self.cpu, is_alarming || interrupts);
-                Some(job)
+                Submission::Submitted(job)
             }
-            Err(lease) => {
+            Err(Grounded { lease, is_full }) => {
                 self.free.push(lease);
-                None
+                if is_full && !may_wait { Submission::Full } else { Submission::Software }
             }
         }
     }
 
-    /// The next queue of this CPU's round that is well.
-    fn next_queue(&mut self, direction: Direction) -> Option<Arc<Wq>> {
+    /// The next queue of this CPU's round that is well and can do it.
+    fn next_queue(
+        &mut self,
+        direction: Direction,
+        src_bytes: usize,
+        dst_bytes: usize,
+    ) -> Option<(Arc<Wq>, Task)> {
         let round = self.bound.map.as_ref()?.cpu(self.cpu).round(direction);
         let turn = self.turns.get_mut(direction as usize)?;
+        let makes_header = self.mode == Mode::Dynamic && direction == Direction::Compress;
         for _ in 0..round.queues.len() {
             let wq = self.bound.wq(round.queue(*turn))?;
-            if wq.is_well() {
+            let can = !makes_header || wq.device.config().has_header_generation;
+            let bytes_max = wq.config()?.transfer_bytes_max;
+            let task = Task::new(direction, self.mode, src_bytes, dst_bytes, bytes_max);
+            if let Some(task) = task.filter(|_| can)
+                && wq.is_well(self.bound.settings.quarantine_ns)
+            {
                 *turn = turn.wrapping_add(1);
-                return Some(Arc::clone(wq));
+                return Some((Arc::clone(wq), task));
             }
             // The rest of its run is the next one's.
             *turn = turn.wrapping_add(round.run - *turn % round.run);
@@ -127,33 +145,43 @@ impl Lanes {
         None
     }
 
-    /// Looks after a job, whose output goes to `dst`; `None`: it goes on. `is_idle`: there was
-    /// nothing else to do, so that time counts.
+    /// Looks after a job, whose output goes to `dst`; `None`: it goes on. `is_idle`: the device had
+    /// nothing else to do.
     pub(crate) fn look(
         &mut self,
         place: &mut Option<Job>,
         dst: &mut [u8],
         is_idle: bool,
     ) -> Option<Ended> {
-        let job = place.as_mut()?;
         let settings = &self.bound.settings;
-        let verdict = match job.state(settings, is_idle) {
-            State::Running => return None,
-            State::Completed(record) => job.verdict(&record, dst, settings, &self.accel.counters),
-            State::Lost => Verdict::Again,
-            State::TimedOut => {
+        let state = place.as_mut()?.state(settings, is_idle);
+        if matches!(state, State::Running) {
+            return None;
+        }
+        let job = place.take()?;
+        self.out -= 1;
+        let (ended, lease) = match state {
+            State::Completed(record) => {
+                match job.finish(&record, dst, settings, &self.accel.counters) {
+                    Finished::Answer(outcome, lease) => (Ended::Answer(outcome), lease),
+                    Finished::Again(lease) => (Ended::Again, lease),
+                    Finished::Verifying(job) => {
+                        self.out += 1;
+                        job.wq().device.written_from(self.cpu, true);
+                        *place = Some(job);
+                        return None;
+                    }
+                }
+            }
+            State::Lost => (Ended::Again, job.land()),
+            State::TimedOut | State::Running => {
                 self.accel.counters.count_timeout();
-                job.wq.give_up(settings.quarantine_ns);
-                self.overdue.extend(place.take());
-                return Some(Ended::Again);
+                job.wq().give_up(settings.quarantine_ns);
+                // The device keeps the lease.
+                (Ended::Again, None)
             }
         };
-        let ended = match verdict {
-            Verdict::Verifying => return None,
-            Verdict::Answer(outcome) => Ended::Answer(outcome),
-            Verdict::Again => Ended::Again,
-        };
-        self.free.extend(place.take().map(|job| job.lease));
+        self.free.extend(lease);
         Some(ended)
     }
 
@@ -194,6 +222,3 @@ impl Software {
         }
     }
 }
-
-/// Leases that stand in for those that are overdue.
-const SPARE_LEASES: usize = 2;

@@ -25,7 +25,7 @@ use self::codec::{BATCH_OPS, IaaCodec};
 use self::job::Mode;
 use self::requests::IaaEngine;
 use crate::clock::RealClock;
-use crate::config::DeviceConfig;
+use crate::config::{DeviceConfig, ENGINES};
 use crate::device::Device;
 use crate::fault::FaultPlan;
 use crate::stats::DeviceStats;
@@ -135,6 +135,7 @@ pub fn model() -> Result<Arc<Accel>, OpenError> {
         let device = Device::new(DeviceConfig::new(1), dma, clock, FaultPlan::new(0));
         let _binding = accel.bind(&device).map_err(|error| OpenError::Device(error.into()))?;
         let spare = available_parallelism().map_or(1, NonZeroUsize::get) - 1;
+        let spare = spare.min(ENGINES);
         let threads = EngineThreads::start(&[device], spare);
         Ok((accel, threads.map_err(|error| OpenError::Device(error.into()))?))
     });

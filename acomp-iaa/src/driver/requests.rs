@@ -1,17 +1,17 @@
 //! Requests that complete later: the engine behind a transform's port.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 
 use acomp_core::{
     DrivenBy, Engine, Error, ExecutedOn, Job as Request, OpenError, Outcome, Progress, Refused,
 };
 
 use super::accel::Accel;
+use super::bell::Listener;
 use super::job::{Job, Mode};
-use super::lanes::{Ended, Lanes};
-use super::settings::SyncMode;
+use super::lanes::{Ended, Lanes, Submission};
 
 /// Submits requests to the queues, and completes them when it is polled or interrupted.
 pub(crate) struct IaaEngine {
@@ -42,23 +42,9 @@ impl IaaEngine {
             state: Mutex::new(Running { lanes, requests, is_idle: false }),
             is_rung: AtomicBool::new(false),
         });
-        let weak = Arc::downgrade(&engine);
-        accel.bell().tell(move || {
-            let engine = weak.upgrade();
-            engine.as_deref().map(Self::interrupted).is_some()
-        });
+        let listener: Weak<dyn Listener> = Arc::downgrade(&engine) as Weak<Self>;
+        accel.bell().tell(listener);
         Ok(engine)
-    }
-
-    /// A device says that something has completed.
-    fn interrupted(&self) {
-        self.is_rung.store(true, Ordering::Release);
-        // Whoever has the state sees the flag before he leaves it.
-        while self.is_rung.load(Ordering::Acquire) {
-            let Some(state) = self.try_state() else { return };
-            self.is_rung.store(false, Ordering::Release);
-            self.finish(state, FINISHED_OPS_MAX);
-        }
     }
 
     /// Completes what has ended, up to `budget`.
@@ -72,6 +58,11 @@ impl IaaEngine {
         count
     }
 
+    fn drive(&self, budget: usize) -> usize {
+        let bound = self.accel.bound();
+        bound.devices.iter().map(|bound| bound.device.drive(budget)).sum()
+    }
+
     fn try_state(&self) -> Option<MutexGuard<'_, Running>> {
         match self.state.try_lock() {
             Ok(state) => Some(state),
@@ -82,9 +73,31 @@ impl IaaEngine {
 
     /// What was rung for while the state was held.
     fn look_again(&self) {
-        if self.is_rung.load(Ordering::Acquire) {
-            self.interrupted();
+        fence(Ordering::SeqCst);
+        if self.is_rung.load(Ordering::Relaxed) {
+            self.answer();
         }
+    }
+
+    fn answer(&self) {
+        // Whoever has the state sees the flag after he leaves it.
+        while self.is_rung.load(Ordering::Acquire) {
+            let Some(state) = self.try_state() else { return };
+            self.is_rung.store(false, Ordering::Release);
+            if self.finish(state, FINISHED_OPS_MAX) == FINISHED_OPS_MAX {
+                self.is_rung.store(true, Ordering::Release);
+            }
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+impl Listener for IaaEngine {
+    /// A device says that something has completed.
+    fn interrupted(&self) {
+        self.is_rung.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.answer();
     }
 }
 
@@ -122,41 +135,49 @@ impl Engine for IaaEngine {
     fn submit(&self, mut request: Request) -> Result<(), Refused> {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         state.lanes.refresh();
-        if !state.lanes.has_lease() || state.requests.len() == REQUEST_OPS_MAX {
+        if state.requests.len() == REQUEST_OPS_MAX {
             return Err(Refused { error: Error::Busy, job: request });
         }
         let direction = request.direction();
         let (src, dst) = request.io();
-        let done = match state.lanes.submit(direction, src, dst.len(), true) {
-            job @ Some(_) => {
-                state.requests.push((request, job));
+        let has_jobs = !state.requests.is_empty();
+        let mut submission = state.lanes.submit(direction, src, dst.len(), true, !has_jobs);
+        let mut finished: Finished = [const { None }; FINISHED_OPS_MAX];
+        if matches!(submission, Submission::Full) {
+            // Room is made by our own requests, when they are looked after.
+            self.drive(FINISHED_OPS_MAX);
+            state.collect(&mut finished);
+            submission = state.lanes.submit(direction, src, dst.len(), true, true);
+        }
+        let in_software = match submission {
+            Submission::Submitted(job) => {
+                state.requests.push((request, Some(job)));
                 None
             }
-            None => {
+            Submission::Full | Submission::Software => {
                 let outcome = state.lanes.in_software(direction, src, dst);
-                Some((request, outcome))
+                Some((request, outcome, ExecutedOn::Fallback))
             }
         };
         drop(state);
-        if let Some((request, outcome)) = done {
-            request.complete(outcome, ExecutedOn::Fallback);
+        for (request, outcome, on) in finished.into_iter().flatten().chain(in_software) {
+            request.complete(outcome, on);
         }
         self.look_again();
         Ok(())
     }
 
     fn poll(&self, budget: usize) -> Progress {
-        let driven: usize =
-            self.accel.bound().devices.iter().map(|bound| bound.device.drive(budget)).sum();
+        let driven = self.drive(budget);
+        // Also with interrupts: one may be lost, and nobody else would notice that time is up.
+        let driven_by = DrivenBy::Caller;
         let Some(mut state) = self.try_state() else {
             // Somebody else is at it.
-            return Progress { completed: 0, driven_by: DrivenBy::Caller };
+            return Progress { completed: 0, driven_by };
         };
         state.is_idle = driven == 0;
-        let is_interrupted = state.lanes.sync_mode() == SyncMode::AsyncIrq;
         let completed = self.finish(state, budget);
         self.look_again();
-        let driven_by = if is_interrupted { DrivenBy::Device } else { DrivenBy::Caller };
         Progress { completed, driven_by }
     }
 }
