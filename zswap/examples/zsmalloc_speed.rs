@@ -3,14 +3,15 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use zswap::zsmalloc::{Config, Zsmalloc};
+use zswap::zsmalloc::{Config, MapError, Zsmalloc};
 
-fn main() {
-    let zsmalloc = Zsmalloc::new(Config::new(1 << 30).reserve_bytes(400 << 20)).expect("memory");
+fn main() -> Result<(), MapError> {
+    let zsmalloc = Zsmalloc::new(Config::new(1 << 30).reserve_bytes(400 << 20))?;
     let object = [7u8; OBJECT_BYTES];
     for round in 0..3 {
         speed(&zsmalloc, &object, round);
     }
+    Ok(())
 }
 
 fn speed(zsmalloc: &Zsmalloc, object: &[u8], round: u64) {

@@ -1,5 +1,7 @@
 //! Many threads on one allocator, while objects move.
 
+#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
+
 mod objects;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};

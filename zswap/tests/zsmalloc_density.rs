@@ -1,5 +1,7 @@
 //! How much of the memory is objects.
 
+#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
+
 mod objects;
 
 use zswap::zsmalloc::{Config, Zsmalloc};

@@ -1,5 +1,7 @@
 //! What goes back to the system. Alone in its process, whose memory it measures.
 
+#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
+
 mod objects;
 
 use zswap::zsmalloc::{Config, Zsmalloc};

@@ -1,6 +1,7 @@
 //! Objects whose content tells which one they are.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::expect_used, reason = "test helpers unwrap like tests")]
 
 use zswap::zsmalloc::{AllocError, Handle, Zsmalloc};
 
