@@ -12,9 +12,9 @@
 //! - The slots of a frame lie at its start. Each belongs to the one [`Slot`] that
 //!   [`LockedFrame::take`] made. The frame counts the slots that are out and is cut anew only when
 //!   all are back, so that no two `Slot`s ever overlap.
-//! - The *tags* of the slots lie at the end of the frame, which they belong to, and are touched only
-//!   under its lock. They are apart from the slots so that freeing an object does not touch its
-//!   cache lines.
+//! - The *tags* of the slots lie at the end of the frame, which they belong to, and are touched
+//!   only under its lock. They are apart from the slots so that freeing an object does not touch
+//!   its cache lines.
 //! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it,
 //!   [`CellRef::take`] and [`CellRef::lock`] give it back, and only while nobody reads. A
 //!   [`Pinned`] is a reader, counted in the bits for as long as it lives.
@@ -42,8 +42,8 @@ use rustix::param::page_size;
 
 /// What slots are made of: they begin at multiples of this.
 pub(crate) const UNIT_BYTES: usize = 16;
-/// The largest slot holds a page.
-pub(crate) const SLOT_UNITS_MAX: usize = OBJECT_BYTES_MAX / UNIT_BYTES;
+/// Units in the largest slot.
+pub(crate) const PAGE_UNITS: usize = OBJECT_BYTES_MAX / UNIT_BYTES;
 /// Most bytes in one object.
 pub const OBJECT_BYTES_MAX: usize = 4096;
 /// What is taken from the system and returned to it at once: a large page where there are any.
@@ -246,7 +246,7 @@ pub(crate) struct LockedFrame<'m> {
 impl<'m> LockedFrame<'m> {
     /// Cuts the frame into slots of a size, if it is free.
     pub(crate) fn cut(&mut self, slot_units: u16) -> bool {
-        let is_size = (1..=SLOT_UNITS_MAX).contains(&usize::from(slot_units));
+        let is_size = (1..=PAGE_UNITS).contains(&usize::from(slot_units));
         let is_cut = is_size && *self.frame == Frame::Free;
         if is_cut {
             let slots = slots(slot_units.into()) as u16;
@@ -316,8 +316,8 @@ impl<'m> LockedFrame<'m> {
     /// The first slot that is out, from one on, and its owner.
     pub(crate) fn next_used(&self, from: u16) -> Option<(u16, u32)> {
         let Frame::Cut(cut) = *self.frame else { return None };
-        let tags = (from..cut.fresh).map(|index| (index, self.tag(index)));
-        tags.into_iter().find(|(_, tag)| tag & FREE == 0)
+        let mut tags = (from..cut.fresh).map(|index| (index, self.tag(index)));
+        tags.find(|(_, tag)| tag & FREE == 0)
     }
 
     #[inline]
@@ -629,7 +629,7 @@ mod test {
     #[test]
     fn slots_of_every_size_fill_the_frame_and_do_not_overlap() {
         let memory = memory();
-        for units in (1..=SLOT_UNITS_MAX).step_by(5) {
+        for units in (1..=PAGE_UNITS).step_by(5) {
             let mut frame = memory.frame(1).unwrap();
             assert!(frame.cut(units as u16) && !frame.cut(units as u16));
             let mut out = Vec::new();
