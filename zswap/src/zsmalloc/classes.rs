@@ -3,7 +3,7 @@
 //! Sizes of slots go up in steps of a unit. A size of which a zspage holds no more slots than of a
 //! larger one is merged with that: it would save nothing.
 
-use super::mem::{SLOT_UNITS_MAX, UNIT_BYTES, slots};
+use super::mem::{PAGE_UNITS, UNIT_BYTES, slots};
 
 /// How a class cuts its zspages.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,8 @@ pub(crate) fn class_of(len: usize) -> Option<usize> {
 /// The classes, from the largest slots to the smallest.
 pub(crate) static SHAPES: [Shape; CLASSES] = {
     let mut shapes = [Shape { slot_units: 0, slots: 0 }; CLASSES];
-    let (mut class, mut units) = (0, SLOT_UNITS_MAX);
-    while units >= SLOT_UNITS_MIN {
+    let (mut class, mut units) = (0, PAGE_UNITS);
+    while units * UNIT_BYTES >= SLOT_BYTES_MIN {
         if is_class(units) {
             shapes[class] = Shape { slot_units: units as u16, slots: slots(units) as u16 };
             class += 1;
@@ -43,8 +43,8 @@ pub(crate) static SHAPES: [Shape; CLASSES] = {
 
 /// How many classes there are.
 pub(crate) const CLASSES: usize = {
-    let (mut classes, mut units) = (0, SLOT_UNITS_MAX);
-    while units >= SLOT_UNITS_MIN {
+    let (mut classes, mut units) = (0, PAGE_UNITS);
+    while units * UNIT_BYTES >= SLOT_BYTES_MIN {
         classes += is_class(units) as usize;
         units -= 1;
     }
@@ -52,11 +52,11 @@ pub(crate) const CLASSES: usize = {
 };
 
 /// By the units that an object needs. What is smaller than all is in the smallest class.
-static CLASS_OF_UNITS: [u8; SLOT_UNITS_MAX + 1] = {
-    let mut class_of = [0; SLOT_UNITS_MAX + 1];
-    let (mut class, mut units) = (0, SLOT_UNITS_MAX);
+static CLASS_OF_UNITS: [u8; PAGE_UNITS + 1] = {
+    let mut class_of = [0; PAGE_UNITS + 1];
+    let (mut class, mut units) = (0, PAGE_UNITS);
     while units > 0 {
-        if units >= SLOT_UNITS_MIN && is_class(units) && units < SLOT_UNITS_MAX {
+        if units * UNIT_BYTES >= SLOT_BYTES_MIN && is_class(units) && units < PAGE_UNITS {
             class += 1;
         }
         class_of[units] = class;
@@ -66,10 +66,10 @@ static CLASS_OF_UNITS: [u8; SLOT_UNITS_MAX + 1] = {
 };
 
 const fn is_class(units: usize) -> bool {
-    units == SLOT_UNITS_MAX || slots(units) > slots(units + 1)
+    units == PAGE_UNITS || slots(units) > slots(units + 1)
 }
 
-const SLOT_UNITS_MIN: usize = 2;
+const SLOT_BYTES_MIN: usize = 32;
 
 #[cfg(test)]
 mod test {

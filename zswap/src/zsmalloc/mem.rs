@@ -12,9 +12,9 @@
 //! - The slots of a frame lie at its start. Each belongs to the one [`Slot`] that
 //!   [`LockedFrame::take`] made. The frame counts the slots that are out and is cut anew only when
 //!   all are back, so that no two `Slot`s ever overlap.
-//! - The *tags* of the slots lie at the end of the frame, which they belong to, and are touched only
-//!   under its lock. They are apart from the slots so that freeing an object does not touch its
-//!   cache lines.
+//! - The *tags* of the slots lie at the end of the frame, which they belong to, and are touched
+//!   only under its lock. They are apart from the slots so that freeing an object does not touch
+//!   its cache lines.
 //! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it,
 //!   [`CellRef::take`] and [`CellRef::lock`] give it back, and only while nobody reads. A
 //!   [`Pinned`] is a reader, counted in the bits for as long as it lives.
@@ -42,18 +42,16 @@ use rustix::param::page_size;
 
 /// What slots are made of: they begin at multiples of this.
 pub(crate) const UNIT_BYTES: usize = 16;
-/// The largest slot holds a page.
-pub(crate) const SLOT_UNITS_MAX: usize = OBJECT_BYTES_MAX / UNIT_BYTES;
+/// Units in the largest slot.
+pub(crate) const PAGE_UNITS: usize = OBJECT_BYTES_MAX / UNIT_BYTES;
 /// Most bytes in one object.
 pub const OBJECT_BYTES_MAX: usize = 4096;
-/// As much as 15 of the largest slots need: DESIGN.md has why 15.
-pub(crate) const FRAME_UNITS: usize = (15 * (OBJECT_BYTES_MAX + TAG_BYTES)).div_ceil(UNIT_BYTES);
-/// Size of a frame.
-pub(crate) const FRAME_BYTES: usize = FRAME_UNITS * UNIT_BYTES;
 /// What is taken from the system and returned to it at once: a large page where there are any.
 pub(crate) const CHUNK_BYTES: usize = 2 << 20;
-/// Frames in a chunk.
-pub(crate) const CHUNK_FRAMES: usize = CHUNK_BYTES / FRAME_BYTES;
+/// Frames then have 15 slots of the largest size: DESIGN.md has why 15.
+pub(crate) const CHUNK_FRAMES: usize = 34;
+/// Size of a frame.
+pub(crate) const FRAME_BYTES: usize = FRAME_UNITS * UNIT_BYTES;
 /// What the place of a slot in a cell has bits for.
 pub(crate) const MEMORY_BYTES_MAX: usize = UNIT_BYTES << UNIT_BITS;
 /// Owners of slots are numbers below 2 to the power of this.
@@ -248,7 +246,7 @@ pub(crate) struct LockedFrame<'m> {
 impl<'m> LockedFrame<'m> {
     /// Cuts the frame into slots of a size, if it is free.
     pub(crate) fn cut(&mut self, slot_units: u16) -> bool {
-        let is_size = (1..=SLOT_UNITS_MAX).contains(&usize::from(slot_units));
+        let is_size = (1..=PAGE_UNITS).contains(&usize::from(slot_units));
         let is_cut = is_size && *self.frame == Frame::Free;
         if is_cut {
             let slots = slots(slot_units.into()) as u16;
@@ -318,8 +316,8 @@ impl<'m> LockedFrame<'m> {
     /// The first slot that is out, from one on, and its owner.
     pub(crate) fn next_used(&self, from: u16) -> Option<(u16, u32)> {
         let Frame::Cut(cut) = *self.frame else { return None };
-        let tags = (from..cut.fresh).map(|index| (index, self.tag(index)));
-        tags.into_iter().find(|(_, tag)| tag & FREE == 0)
+        let mut tags = (from..cut.fresh).map(|index| (index, self.tag(index)));
+        tags.find(|(_, tag)| tag & FREE == 0)
     }
 
     #[inline]
@@ -584,6 +582,8 @@ fn relax(spins: &mut u32) {
 }
 
 const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
+/// Two units of a chunk are left over.
+const FRAME_UNITS: usize = CHUNK_UNITS / CHUNK_FRAMES;
 /// In tags of slots that are not out.
 const FREE: u32 = 1 << OWNERS_MAX_LOG;
 /// What a slot has beside its object: 31 bits of its owner.
@@ -607,3 +607,122 @@ const NOTE_SHIFT: u32 = 32;
 const _: () = assert!(size_of::<usize>() == 8, "addresses are reserved, not used, up to 1 TiB");
 const _: () = assert!(FRAME_UNITS < NO_SLOT as usize && OBJECT_BYTES_MAX == 1 << 12);
 const _: () = assert!(CHUNK_FRAMES * FRAME_UNITS <= CHUNK_UNITS);
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn table_grows_in_place_up_to_its_capacity() {
+        let table = Table::<AtomicU64>::new(3000).unwrap();
+        assert!(table.get(0).is_none());
+        table.grow(1).unwrap();
+        let first = table.get(0).unwrap();
+        first.store(7, Relaxed);
+        table.grow(5000).unwrap();
+        assert_eq!((table.len(), first.load(Relaxed)), (3000, 7));
+        assert!(ptr::eq(first, table.get(0).unwrap()));
+        assert_eq!(table.get(2999).unwrap().load(Relaxed), 0);
+        assert!(table.get(3000).is_none());
+    }
+
+    #[test]
+    fn slots_of_every_size_fill_the_frame_and_do_not_overlap() {
+        let memory = memory();
+        for units in (1..=PAGE_UNITS).step_by(5) {
+            let mut frame = memory.frame(1).unwrap();
+            assert!(frame.cut(units as u16) && !frame.cut(units as u16));
+            let mut out = Vec::new();
+            while let Some(mut slot) = frame.take(units * UNIT_BYTES, out.len() as u32) {
+                slot.bytes_mut().fill(out.len() as u8);
+                out.push(slot);
+            }
+            assert_eq!((out.len(), usize::from(frame.used())), (slots(units), slots(units)));
+            for (i, slot) in out.iter().enumerate() {
+                assert!(slot.bytes().iter().all(|byte| *byte == i as u8));
+                assert_eq!(
+                    (frame.next_used(i as u16), slot.frame()),
+                    (Some((i as u16, i as u32)), 1)
+                );
+            }
+            assert!(!frame.uncut(), "slots are out");
+            out.into_iter().for_each(|slot| frame.put(slot).unwrap());
+            assert_eq!((frame.next_used(0), frame.uncut()), (None, true));
+        }
+    }
+
+    #[test]
+    fn slots_come_back_and_go_out_again() {
+        let memory = memory();
+        let mut frame = memory.frame(0).unwrap();
+        assert!(frame.take(1, 0).is_none(), "not cut");
+        assert!(!frame.cut(0) && !frame.cut(257) && frame.cut(256));
+        assert!(frame.take(0, 0).is_none() && frame.take(4097, 0).is_none());
+        let mut out: Vec<_> = (0..15).map(|owner| frame.take(4096, owner).unwrap()).collect();
+        assert!(frame.take(1, 15).is_none(), "all are out");
+        for index in [3, 10, 0] {
+            frame.put(out.remove(index)).unwrap();
+        }
+        let again: Vec<_> = (20..23).map(|owner| frame.take(100, owner).unwrap().unit).collect();
+        assert_eq!(again, [0, 11 * 256, 3 * 256], "the last one back is the first one out");
+        assert!(frame.take(1, 23).is_none());
+    }
+
+    #[test]
+    fn slots_stay_in_their_memory_and_frame() {
+        let (ours, foreign) = (memory(), memory());
+        let [mut our_frame, mut foreign_frame] = [&ours, &foreign].map(|m| m.frame(0).unwrap());
+        assert!(our_frame.cut(8) && foreign_frame.cut(8));
+        let slot = our_frame.take(100, 0).unwrap();
+        let slot = foreign_frame.put(slot).unwrap_err();
+        let slot = foreign.cell(0).unwrap().put(slot).unwrap_err();
+        let mut other_frame = ours.frame(1).unwrap();
+        assert!(other_frame.cut(8));
+        let slot = other_frame.put(slot).unwrap_err();
+        our_frame.put(slot).unwrap();
+    }
+
+    #[test]
+    fn cell_gives_its_slot_to_one_and_only_while_nobody_reads() {
+        let memory = memory();
+        let mut frame = memory.frame(40).unwrap();
+        assert!(frame.cut(8));
+        let cell = memory.cell(0).unwrap();
+        cell.set_note(u32::MAX);
+        assert!(cell.note() == u32::MAX && cell.pin().is_none() && cell.take().is_none());
+        cell.put(frame.take(100, 0).unwrap()).unwrap();
+        let second = cell.put(frame.take(101, 0).unwrap()).unwrap_err();
+        cell.set_note(1);
+        assert_eq!(cell.note(), 0, "a full cell has no note");
+        let (reader, other) = (cell.pin().unwrap(), cell.pin().unwrap());
+        drop(other);
+        assert!(reader.len() == 100 && cell.take().is_none() && cell.lock().is_none());
+        drop(reader);
+        let first = cell.lock().unwrap();
+        cell.put(second).unwrap();
+        frame.put(first).unwrap();
+        let slot = cell.take().unwrap();
+        assert!(slot.len() == 101 && slot.frame() == 40 && cell.take().is_none());
+    }
+
+    #[test]
+    fn chunk_with_a_frame_in_use_is_not_discarded() {
+        let memory = memory();
+        let last = 2 * CHUNK_FRAMES - 1;
+        assert!(memory.frame(last).unwrap().cut(1));
+        assert_eq!(memory.discard(1).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert!(memory.discard(2).is_err() && memory.commit(2).is_err(), "there are two");
+        memory.discard(0).unwrap();
+        assert!(memory.frame(last).unwrap().uncut());
+        memory.discard(1).unwrap();
+        memory.commit(1).unwrap();
+        assert!(memory.frame(last).unwrap().cut(1));
+    }
+
+    fn memory() -> Memory {
+        let memory = Memory::new(2, 100).unwrap();
+        (0..2).for_each(|chunk| memory.commit(chunk).unwrap());
+        memory.cells.grow(100).unwrap();
+        memory
+    }
+}

@@ -7,7 +7,8 @@
 //! - All memory is mapped by the allocator itself: no operation calls the global allocator after
 //!   [`Zsmalloc::new`].
 //! - Allocations take memory from a reserve, which is committed ahead, and never wait for the
-//!   system. [`Zsmalloc::refill`] restores the reserve, [`Zsmalloc::trim`] returns what is too much.
+//!   system. [`Zsmalloc::refill`] restores the reserve, [`Zsmalloc::trim`] returns what is too
+//!   much.
 //! - Threads contend only for the size class that they allocate in or free to. Reading takes no
 //!   lock, and waits for nothing but the copy of the object itself by compaction.
 //!

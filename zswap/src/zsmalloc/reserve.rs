@@ -44,7 +44,7 @@ impl Reserve {
             free_in: Table::new(chunks_max)?,
             links: Table::new(chunks_max)?,
             chunks_max,
-            frames_ahead: reserve_bytes.div_ceil(FRAME_BYTES),
+            frames_ahead: reserve_bytes.div_ceil(FRAME_BYTES).max(1),
             resizing: Mutex::default(),
         })
     }
