@@ -3,12 +3,13 @@
 //! CPU. A context lives exactly as long as its pool.
 
 use std::num::NonZeroUsize;
-use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use acomp_core::{Acomp, OpenError, Session};
+use acomp_core::{Acomp, OpenError, Params, Registry, Session};
 use once_cell::sync::OnceCell;
 
+use crate::compressors::{COMPRESSORS_MAX, Compressors};
 use crate::counters::Events;
 use crate::page::{PAGE_BYTES, Page};
 
@@ -18,10 +19,12 @@ pub(crate) const SUB_BATCH: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Contexts {
-    acomp: Acomp,
+    pub(crate) compressors: Compressors,
     cpus: Box<[Cpu]>,
     /// The CPU whose context was created with the pool.
     first: usize,
+    /// Whether whoever needs a session may open it.
+    opens: bool,
 }
 
 /// On cache lines of its own.
@@ -29,50 +32,63 @@ pub(crate) struct Contexts {
 #[repr(align(128))]
 pub(crate) struct Cpu {
     pub(crate) events: Events,
+    /// It could not open a session itself.
+    is_wanting: AtomicBool,
     context: OnceCell<Box<Mutex<Context>>>,
 }
 
+/// What is locked together.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Context {
-    pub(crate) session: Session,
-    /// Destinations of as many compressions as the transform gains from at once.
-    pub(crate) buffers: Box<[Page]>,
+struct Context {
+    sessions: [Option<Session>; COMPRESSORS_MAX],
+    /// Destinations of as many compressions as a transform gains from at once.
+    buffers: Box<[Page]>,
 }
 
-/// A context with a live session.
+/// The live session of a compressor, and what goes with it.
 #[derive(Debug)]
 pub(crate) struct Locked<'c> {
     context: MutexGuard<'c, Context>,
+    pub(crate) compressor: usize,
     /// The session that was replaced: dropped after the lock is released, as its driver's code
     /// may lead back here.
-    _dead: Option<Box<Session>>,
+    _dead: Option<Session>,
 }
 
-impl Deref for Locked<'_> {
-    type Target = Context;
-
-    fn deref(&self) -> &Context {
-        &self.context
+impl Context {
+    #[inline]
+    fn has_live(&self, compressor: usize) -> bool {
+        let session = self.sessions.get(compressor).and_then(Option::as_ref);
+        session.is_some_and(|session| !session.is_dead())
     }
 }
 
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Context {
-        &mut self.context
+impl Locked<'_> {
+    /// The session and the buffers. `None`: there was a session when this was locked.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> Option<(&mut Session, &mut [Page])> {
+        let Context { sessions, buffers } = &mut *self.context;
+        Some((sessions.get_mut(self.compressor)?.as_mut()?, buffers))
     }
 }
 
 impl Contexts {
-    pub(crate) fn new(acomp: Acomp) -> Result<Self, OpenError> {
+    pub(crate) fn new(
+        registry: Registry,
+        name: &str,
+        params: Params,
+        opens: bool,
+    ) -> Result<Self, OpenError> {
+        let compressors = Compressors::new(registry, name, params)?;
+        let acomp = compressors.get(0).map(|acomp| Ok((buffers_of(&acomp), acomp.session()?)));
         let cpus: Box<[Cpu]> = (0..possible_cpus()).map(|_| Cpu::default()).collect();
-        let contexts = Self { acomp, first: current_cpu() % cpus.len(), cpus };
-        contexts.context(contexts.first)?;
+        let contexts = Self { compressors, first: current_cpu() % cpus.len(), cpus, opens };
+        if let Some((buffers, session)) = acomp.transpose()? {
+            let mut context = lock(contexts.context(contexts.first));
+            (context.buffers, context.sessions[0]) = (buffers, Some(session));
+        }
         Ok(contexts)
-    }
-
-    pub(crate) fn acomp(&self) -> &Acomp {
-        &self.acomp
     }
 
     pub(crate) fn cpus(&self) -> &[Cpu] {
@@ -85,52 +101,118 @@ impl Contexts {
         &self.cpus[self.current()]
     }
 
-    /// Locks the context of this CPU, created now if this is its first use: its memory is then
-    /// local to the CPU. `None` if there is none with a live session to be had.
+    /// Locks the context of this CPU with the session of the compressor that stores.
     #[inline]
-    pub(crate) fn lock(&self) -> Option<Locked<'_>> {
-        let context = self.context(self.current()).or_else(|_| self.context(self.first)).ok()?;
-        let guard = lock(context);
-        if guard.session.is_dead() {
-            drop(guard);
-            return self.revived(context);
+    pub(crate) fn lock_to_store(&self) -> Option<Locked<'_>> {
+        self.lock(None)
+    }
+
+    /// Locks the context of this CPU with the session of this compressor.
+    #[inline]
+    pub(crate) fn lock_to_load(&self, compressor: usize) -> Option<Locked<'_>> {
+        self.lock(Some(compressor))
+    }
+
+    /// A session that is not there yet is opened if that may be done now; its memory is then local
+    /// to the CPU. Else that of the CPU that made the pool serves, if it has one.
+    #[inline]
+    fn lock(&self, wanted: Option<usize>) -> Option<Locked<'_>> {
+        let context = self.cpus[self.current()].context.get();
+        if let Some(guard) = context.map(|context| lock(context)) {
+            let compressor = wanted.unwrap_or_else(|| self.compressors.current());
+            if guard.has_live(compressor) {
+                return Some(Locked { context: guard, compressor, _dead: None });
+            }
         }
-        Some(Locked { context: guard, _dead: None })
+        self.lock_another(wanted)
+    }
+
+    #[cold]
+    fn lock_another(&self, wanted: Option<usize>) -> Option<Locked<'_>> {
+        let compressor = wanted.unwrap_or_else(|| self.compressors.current());
+        let cpu = self.current();
+        if !self.opens {
+            self.cpus[cpu].is_wanting.store(true, Relaxed);
+            let guard = lock(self.cpus[self.first].context.get()?);
+            let compressor = wanted.unwrap_or_else(|| self.compressors.current());
+            let is_live = guard.has_live(compressor);
+            return is_live.then_some(Locked { context: guard, compressor, _dead: None });
+        }
+        self.open(cpu, compressor).or_else(|| self.open(self.first, compressor))
     }
 
     /// The new session is opened outside the lock: opening allocates, and memory pressure may lead
     /// an allocation back here.
-    #[cold]
-    fn revived<'c>(&self, context: &'c Mutex<Context>) -> Option<Locked<'c>> {
-        let mut spare = Box::new(self.acomp.session().ok()?);
-        let mut guard = lock(context);
-        // Another thread may have been faster. The lock stays held: a session that is live now may
-        // be dead after the next holder.
-        if guard.session.is_dead() {
-            std::mem::swap(&mut guard.session, &mut spare);
+    fn open(&self, cpu: usize, compressor: usize) -> Option<Locked<'_>> {
+        let uses = self.compressors.uses(compressor);
+        let acomp = self.compressors.get(compressor);
+        let new = acomp.and_then(|acomp| Some((buffers_of(&acomp), acomp.session().ok()?)));
+        let mut guard = lock(self.context(cpu));
+        if guard.has_live(compressor) {
+            // Another thread was faster. The lock stays held: a session that is live now may be
+            // dead after the next holder.
+            let spare = new.map(|(_, session)| session);
+            return Some(Locked { context: guard, compressor, _dead: spare });
         }
-        Some(Locked { context: guard, _dead: Some(spare) })
+        // The number may stand for another compressor by now.
+        let (buffers, session) = new.filter(|_| self.compressors.uses(compressor) == uses)?;
+        if guard.buffers.len() < buffers.len() {
+            guard.buffers = buffers;
+        }
+        let dead = guard.sessions.get_mut(compressor)?.replace(session);
+        Some(Locked { context: guard, compressor, _dead: dead })
+    }
+
+    /// Opens what CPUs have asked for, since they could not do it themselves. Not for the data path.
+    pub(crate) fn refill(&self) {
+        let compressor = self.compressors.current();
+        for (number, cpu) in self.cpus.iter().enumerate() {
+            if cpu.is_wanting.swap(false, Relaxed) {
+                drop(self.open(number, compressor));
+            }
+        }
+        if !self.opens {
+            drop(self.open(self.first, compressor));
+        }
+    }
+
+    /// Closes former compressors whose pages are gone. `pages` counts those of one.
+    pub(crate) fn drain(&self, pages: impl Fn(usize) -> u64) {
+        for number in self.compressors.former() {
+            let is_used = || {
+                // Who stores asks for the compressor, and counts its pages, with a context locked.
+                // So whoever had this one has counted when we have held all the locks.
+                self.contexts().for_each(|context| drop(lock(context)));
+                pages(number) > 0
+            };
+            let close = || -> Vec<_> {
+                let take = |context| lock(context).sessions.get_mut(number).and_then(Option::take);
+                self.contexts().filter_map(take).collect()
+            };
+            self.compressors.forget(number, is_used, close);
+        }
+    }
+
+    fn contexts(&self) -> impl Iterator<Item = &Mutex<Context>> {
+        self.cpus.iter().filter_map(|cpu| cpu.context.get().map(Box::as_ref))
     }
 
     #[inline]
-    fn context(&self, cpu: usize) -> Result<&Mutex<Context>, OpenError> {
-        let cell = &self.cpus[cpu].context;
-        if let Some(context) = cell.get() {
-            return Ok(context);
-        }
-        // Two threads may both open one: better than one waiting for the other's driver.
-        let buffers = self.acomp.batch_size().get().min(SUB_BATCH);
-        let context = Context {
-            session: self.acomp.session()?,
-            buffers: vec![[0; PAGE_BYTES]; buffers].into(),
-        };
-        Ok(cell.get_or_init(|| Box::new(Mutex::new(context))))
+    fn context(&self, cpu: usize) -> &Mutex<Context> {
+        self.cpus[cpu].context.get_or_init(|| {
+            let sessions = [const { None }; COMPRESSORS_MAX];
+            Box::new(Mutex::new(Context { sessions, buffers: Box::default() }))
+        })
     }
 
     #[inline]
     fn current(&self) -> usize {
         current_cpu() % self.cpus.len()
     }
+}
+
+fn buffers_of(acomp: &Acomp) -> Box<[Page]> {
+    vec![[0; PAGE_BYTES]; acomp.batch_size().get().min(SUB_BATCH)].into()
 }
 
 /// CPU numbers that there can be, those of absent CPUs included.

@@ -2,7 +2,8 @@
 
 use acomp_core::Error;
 
-use crate::pool::{FOLIO_PAGES_MAX, Slot};
+use crate::pool::FOLIO_PAGES_MAX;
+use crate::slot::{Owner, Slot};
 
 /// Why a range of pages is none that can be stored or loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,33 @@ pub enum StoreError {
     /// The folio or its slots cannot be.
     #[error(transparent)]
     Range(#[from] RangeError),
+    /// The parameter `enabled` is off.
+    #[error("the pool is disabled: set `enabled`")]
+    Disabled,
+    /// The pool has no such owner.
+    #[error("there is no owner {}: build the pool for more owners", owner.id())]
+    NoOwner {
+        /// Who was named.
+        owner: Owner,
+    },
+    /// The owner has as much as it may have, and nothing of it could be written back.
+    #[error("owner {} has reached its limit", owner.id())]
+    OwnerLimit {
+        /// Who.
+        owner: Owner,
+    },
+    /// The pool has as much memory as it may have; counted as `pool_limit_hit`.
+    #[error("the pool is full: raise `max_pool_percent`, load, invalidate or write back")]
+    PoolLimit,
+    /// The reserve is empty; counted as `reject_alloc_fail` or `reject_kmemcache_fail`.
+    #[error("the reserve of memory is empty: call `maintain` more often")]
+    NoMemory,
+    /// A page did not compress, or could not be compressed, and its owner has no writeback.
+    #[error("the page for slot {} does not compress, and may not be written back", slot.0)]
+    Incompressible {
+        /// Where it was to be stored.
+        slot: Slot,
+    },
 }
 
 /// Why pages were not loaded. The destination is unspecified; every entry is where it was.
@@ -54,5 +82,19 @@ pub enum LoadError {
         /// What the driver answered.
         #[source]
         error: Error,
+    },
+    /// What is stored is not what was stored: its checksum differs; counted as `checksum_fail`.
+    #[error("the page under slot {} is damaged", slot.0)]
+    Checksum {
+        /// The first slot that failed.
+        slot: Slot,
+    },
+    /// The device did not give the page back.
+    #[error("the page under slot {} cannot be read from the device: {error}", slot.0)]
+    Device {
+        /// The first slot that failed.
+        slot: Slot,
+        /// What the device answered.
+        error: std::io::ErrorKind,
     },
 }

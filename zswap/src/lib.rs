@@ -31,16 +31,41 @@
 //! # Ok::<(), acomp_core::OpenError>(())
 //! ```
 
+#![deny(unsafe_code)]
+
+mod blocks;
+mod clock;
+mod compressors;
 mod context;
 mod counters;
+mod device;
 mod entry;
 mod error;
+mod load;
+mod owners;
 mod page;
+mod params;
 mod pool;
+mod prepared;
+mod reclaim;
+mod slot;
+mod state;
+mod store;
 mod tree;
+mod worker;
 pub mod zsmalloc;
 
-pub use counters::Counters;
+pub use clock::Clock;
+pub use compressors::SwitchError;
+pub use counters::{Counters, Histogram};
+pub use device::{FileDevice, Health, SwapDevice, SwapDeviceControl, Unwritten};
 pub use error::{LoadError, RangeError, StoreError};
+pub use owners::OwnerUsage;
 pub use page::{PAGE_BYTES, Page};
-pub use pool::{Builder, FOLIO_PAGES_MAX, Load, Loaded, Owner, Pool, Slot};
+pub use params::{PARAMS, ParamError, ParamInfo};
+pub use pool::{
+    Builder, FOLIO_PAGES_MAX, Housekeeping, Load, Loaded, Maintained, Pool, Revalidated,
+};
+pub use reclaim::Reclaimed;
+pub use slot::{Owner, Slot};
+pub use worker::Worker;

@@ -1,59 +1,47 @@
-//! The pool: store, load, invalidate.
+//! The pool: store, load, invalidate, and everything that can be asked of it and set.
 
-use acomp_core::{Acomp, Chain, Error, Op, OpenError, Params, Registry};
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use crate::context::{Context, Contexts, SUB_BATCH};
-use crate::counters::{Counters, count};
-use crate::entry::Entry;
+use acomp_core::{Acomp, OpenError, Params as AlgParams, Registry};
+
+use crate::blocks::Blocks;
+use crate::clock::{Clock, RealClock};
+use crate::context::{Contexts, SUB_BATCH};
+use crate::counters::{Counters, Histogram, Latencies, count, pages_of};
+use crate::device::SwapDevice;
+use crate::entry::{Content, Entries};
 use crate::error::{LoadError, RangeError, StoreError};
-use crate::page::{PAGE_BYTES, Page, same_filled};
+use crate::load::sub_batches;
+use crate::owners::{Account, Accounts, OwnerUsage};
+use crate::page::{PAGE_BYTES, Page};
+use crate::params::{PARAMS, ParamError, Params};
+use crate::reclaim::{Pages, Reclaimed};
+use crate::slot::{Owner, Slot};
+use crate::state::{Device, Found, State};
 use crate::tree::Tree;
+use crate::zsmalloc::{Config, Zsmalloc, lock};
 
 /// Most pages in one folio (2 MiB).
 pub const FOLIO_PAGES_MAX: usize = 512;
 
-/// Page number in a swap space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "a number with a meaning")]
-pub struct Slot(pub u64);
-
-impl Slot {
-    fn after(self, pages: usize) -> Self {
-        Self(self.0.wrapping_add(pages as u64))
-    }
-}
-
-/// On whose account a page is stored: the analogue of a memory cgroup.
-///
-/// This version keeps no accounts yet: every owner is treated alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner(u16);
-
-impl Owner {
-    /// The owner of what nobody else owns.
-    pub const ROOT: Self = Self(0);
-
-    /// The owner with this number.
-    #[must_use]
-    pub const fn new(id: u16) -> Self {
-        Self(id)
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn id(self) -> u16 {
-        self.0
-    }
-}
-
 /// What becomes of the stored page when it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a page stays or goes")]
+#[expect(clippy::exhaustive_enums, reason = "a page stays, goes, or may go")]
 pub enum Load {
     /// It is removed: the destination is now the only copy.
     Exclusive,
     /// It stays.
     Shared,
+    /// It stays as a duplicate of the destination: as long as it is there, storing the unmodified
+    /// page again takes a [`Pool::revalidate`] only. When memory is short, duplicates go first,
+    /// without being written back.
+    Duplicate,
 }
 
 /// How the pages of a load had been kept.
@@ -68,30 +56,98 @@ pub struct Loaded {
     pub incompressible: usize,
     /// Pages that were decompressed.
     pub decompressed: usize,
+    /// Pages that had been written back.
+    pub from_device: usize,
 }
 
 impl Loaded {
-    fn count(&mut self, entry: &Entry) {
-        match entry {
-            Entry::SameFilled(0) => self.zero += 1,
-            Entry::SameFilled(_) => self.same_filled += 1,
-            Entry::Raw(_) => self.incompressible += 1,
-            Entry::Compressed(_) => self.decompressed += 1,
+    pub(crate) fn count(&mut self, found: &Found) {
+        match found {
+            Found::Nothing => {}
+            Found::Zero => self.zero += 1,
+            Found::Entry(_, record) => match record.content {
+                Content::SameFilled(_) => self.same_filled += 1,
+                Content::Raw(_) => self.incompressible += 1,
+                Content::Compressed(..) => self.decompressed += 1,
+                Content::Device(_) => self.from_device += 1,
+            },
         }
     }
+}
+
+/// What is known of a page that was loaded as a duplicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "that is all there can be")]
+pub enum Revalidated {
+    /// What is stored is this page, and is a duplicate no more: the caller may forget the page.
+    Same,
+    /// What was stored was another page, and is removed.
+    Changed,
+    /// Nothing is stored any more.
+    Gone,
 }
 
 /// A store of compressed pages. Shared by threads; see the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Pool {
-    contexts: Contexts,
-    tree: Tree,
+    state: State,
+    params: Params,
+    total_bytes: u64,
+    housekeeping: Housekeeping,
+    clock: Arc<dyn Clock>,
+    /// It was full, and has not been emptied to the threshold since.
+    reached_full: AtomicBool,
+    /// Whose turn it is to be written back.
+    next_owner: AtomicUsize,
+    /// One reclaim at a time.
+    reclaiming: Mutex<Box<Pages>>,
+    /// Somebody should call `maintain`.
+    is_wanting: AtomicBool,
+    /// Is told so.
+    worker: Mutex<Option<std::thread::Thread>>,
+}
+
+/// Who takes memory from the system for what comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "somebody must")]
+pub enum Housekeeping {
+    /// Whoever stores, when the reserve is empty. For everybody but those who store because memory
+    /// is short.
+    #[default]
+    Inline,
+    /// Whoever calls [`Pool::maintain`], such as a [`Worker`](crate::Worker). Store, load and
+    /// invalidate then make no call of the global allocator and none of the system, and a store
+    /// fails when the reserve is empty.
+    Apart,
+}
+
+/// What [`Pool::maintain`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Maintained {
+    /// What was written back, because the pool was full.
+    pub reclaimed: Reclaimed,
+    /// Objects that compaction moved.
+    pub objects_moved: usize,
+    /// Bytes returned to the system.
+    pub bytes_returned: usize,
 }
 
 impl Pool {
     /// Starts to describe a pool whose compressor comes from this registry.
     pub fn builder(registry: &Registry) -> Builder {
-        Builder { registry: registry.clone(), compressor: String::new(), params: Params::default() }
+        Builder {
+            registry: registry.clone(),
+            compressor: String::new(),
+            params: AlgParams::default(),
+            total_bytes: system_bytes(),
+            reserve_bytes: RESERVE_BYTES,
+            owners: OWNERS,
+            device: None,
+            has_checksums: false,
+            housekeeping: Housekeeping::default(),
+            clock: None,
+        }
     }
 
     /// Stores a folio: page `i` of it under slot `first + i`, instead of what was there.
@@ -100,15 +156,17 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Range`] when the folio has no page or too many.
+    /// Every [`StoreError`].
     pub fn store(&self, first: Slot, folio: &[Page], owner: Owner) -> Result<(), StoreError> {
-        let _ = owner; // Accounts come with limits.
-        let stored = self.store_folio(first, folio);
+        let from_ns = self.sample();
+        let stored = self.store_folio(first, folio, owner);
         if stored.is_err() {
-            // Slots beyond the last one hold nothing: wrapping around must not reach slot 0.
-            let slots = (0..folio.len()).map_while(|i| first.0.checked_add(i as u64));
-            slots.for_each(|slot| self.tree.remove(Slot(slot)));
+            self.purge(first, folio.len());
+            if self.reached_full.load(Relaxed) {
+                self.want();
+            }
         }
+        self.sampled(0, from_ns);
         stored
     }
 
@@ -116,10 +174,13 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`LoadError::NotFound`] when nothing is stored there; [`LoadError::Decompress`] when what is
-    /// stored is no page: the entry stays, and `dst` is unspecified.
+    /// [`LoadError::NotFound`] when nothing is stored there; the others when what is stored is no
+    /// page: the entry stays, and `dst` is unspecified.
     pub fn load(&self, slot: Slot, dst: &mut Page, how: Load) -> Result<Loaded, LoadError> {
-        self.load_pages::<1>(slot, std::slice::from_mut(dst), how)
+        let from_ns = self.sample();
+        let loaded = self.state.load_pages::<1>(slot, std::slice::from_mut(dst), how);
+        self.sampled(1, from_ns);
+        loaded
     }
 
     /// Loads a folio: as many pages as `dst` has, from slot `first` on. All, or none is removed.
@@ -136,170 +197,320 @@ impl Pool {
     ) -> Result<Loaded, LoadError> {
         check_range(first, dst)?;
         if dst.len() <= SUB_BATCH {
-            self.load_pages::<SUB_BATCH>(first, dst, how)
+            self.state.load_pages::<SUB_BATCH>(first, dst, how)
         } else {
             self.load_folio(first, dst, how)
         }
     }
 
+    /// Says that the caller is about to forget a page that was loaded as a duplicate, and that need
+    /// not be stored again if it is what is stored.
+    ///
+    /// # Errors
+    ///
+    /// What is stored cannot be compared, as for [`load`](Self::load). It stays: store the page.
+    pub fn revalidate(&self, slot: Slot, page: &Page) -> Result<Revalidated, LoadError> {
+        let (mut stored, mut found) = ([0; PAGE_BYTES], Found::Nothing);
+        let filled = self.state.fill_pages(
+            slot,
+            std::slice::from_mut(&mut stored),
+            std::slice::from_mut(&mut found),
+        );
+        match filled {
+            Err(LoadError::NotFound { .. }) => return Ok(Revalidated::Gone),
+            filled => filled?,
+        }
+        let is_same = stored == *page;
+        Ok(self.state.settle(slot, &found, is_same))
+    }
+
     /// Forgets the page under a slot, if there is one.
     pub fn invalidate(&self, slot: Slot) {
-        self.tree.remove(slot);
+        let Some(mut partition) = self.state.tree.find(slot) else { return };
+        let removed = self.state.remove(&mut partition, slot);
+        drop(partition);
+        self.state.dispose(&[removed]);
     }
 
     /// What the pool holds and did.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters::new(self.tree.held(), self.contexts.cpus())
+        let stats = self.state.objects.stats();
+        Counters::new(self.state.contexts.cpus(), stats.held_bytes, stats.object_bytes)
     }
 
     /// The transform that compresses.
     #[must_use]
-    pub fn acomp(&self) -> &Acomp {
-        self.contexts.acomp()
+    pub fn acomp(&self) -> Acomp {
+        self.state.contexts.compressors.current_acomp()
     }
 
-    fn store_folio(&self, first: Slot, folio: &[Page]) -> Result<(), StoreError> {
-        check_range(first, folio)?;
-        let mut zero_pages = 0;
-        for (i, pages) in folio.chunks(SUB_BATCH).enumerate() {
-            zero_pages += self.store_pages(first.after(i * SUB_BATCH), pages);
+    /// How long stores and loads of one page took, in nanoseconds: of every so many-th call.
+    #[must_use]
+    pub fn latencies(&self) -> (Histogram, Histogram) {
+        let of = |which: usize| {
+            let cpus = self.state.contexts.cpus().iter();
+            Latencies::sum(cpus.filter_map(move |cpu| cpu.events.latencies.get(which)))
+        };
+        (of(0), of(1))
+    }
+
+    /// How long the objects are that are held, in bytes.
+    #[must_use]
+    pub fn object_sizes(&self) -> Histogram {
+        let classes = self.state.objects.class_stats();
+        let mut levels: Vec<_> =
+            classes.map(|class| (class.object_bytes_max as u64, class.objects as u64)).collect();
+        levels.reverse();
+        Histogram::new(levels)
+    }
+
+    /// Bytes of memory for what is known of pages, beside their objects.
+    #[must_use]
+    pub fn metadata_bytes(&self) -> usize {
+        self.state.metadata_bytes()
+    }
+
+    /// Sets a parameter, by the kernel's name and in its words.
+    ///
+    /// # Errors
+    ///
+    /// [`ParamError`]; the parameter keeps its value.
+    pub fn set(&self, name: &str, value: &str) -> Result<(), ParamError> {
+        let (params, value) = (&self.params, value.trim());
+        match name {
+            "enabled" => Params::set(&params.enabled, "enabled", value),
+            "compressor" => Ok(self.state.contexts.compressors.switch(value, AlgParams::new())?),
+            "max_pool_percent" => {
+                Params::set_percent(&params.max_pool_percent, "max_pool_percent", value)
+            }
+            "accept_threshold_percent" => {
+                let param = &params.accept_threshold_percent;
+                Params::set_percent(param, "accept_threshold_percent", value)
+            }
+            "shrinker_enabled" => Params::set(&params.shrinker_enabled, "shrinker_enabled", value),
+            _ => Err(ParamError::Unknown { name: name.into() }),
         }
-        let events = &self.contexts.cpu().events;
+    }
+
+    /// Names and values of the parameters.
+    #[must_use]
+    pub fn params(&self) -> [(&'static str, String); PARAMS.len()] {
+        let on = |param: &AtomicBool| if param.load(Acquire) { "Y" } else { "N" }.to_owned();
+        let params = &self.params;
+        PARAMS.map(|param| {
+            let value = match param.name {
+                "enabled" => on(&params.enabled),
+                "compressor" => self.acomp().name().to_owned(),
+                "max_pool_percent" => params.max_pool_percent.load(Acquire).to_string(),
+                "accept_threshold_percent" => {
+                    params.accept_threshold_percent.load(Acquire).to_string()
+                }
+                _ => on(&params.shrinker_enabled),
+            };
+            (param.name, value)
+        })
+    }
+
+    /// What an owner keeps, and may keep. `None`: the pool is not built for so many.
+    #[must_use]
+    pub fn owner(&self, owner: Owner) -> Option<OwnerUsage> {
+        self.state.accounts.get(owner).map(Account::usage)
+    }
+
+    /// Lets an owner have so many bytes of objects; `None`: as many as fit. Whether there is such an
+    /// owner.
+    pub fn set_owner_limit(&self, owner: Owner, bytes: Option<u64>) -> bool {
+        let account = self.state.accounts.get(owner);
+        account.map(|account| account.set_limit(bytes.unwrap_or(u64::MAX))).is_some()
+    }
+
+    /// Lets an owner's pages be written to the device, or not. Without, pages that do not compress
+    /// are refused. Whether there is such an owner.
+    pub fn set_owner_writeback(&self, owner: Owner, on: bool) -> bool {
+        let account = self.state.accounts.get(owner);
+        account.map(|account| account.set_writeback(on)).is_some()
+    }
+
+    /// How many pages of an owner the shrinker would have written back: none unless
+    /// `shrinker_enabled`. Pages that lately came from the device protect as many others, and the
+    /// better pages compress, the less there is to gain.
+    #[must_use]
+    pub fn shrink_count(&self, owner: Owner) -> usize {
+        let is_on = self.params.shrinker_enabled.load(Acquire) && self.state.device.is_some();
+        let account = self.state.accounts.get(owner).filter(|account| account.has_writeback());
+        let Some(account) = account.filter(|_| is_on) else { return 0 };
+        let usage = account.usage();
+        let listed = lock(&account.lists).lru.len();
+        let protected = usize::try_from(account.device_reads.load(Relaxed)).unwrap_or(usize::MAX);
+        let freeable = listed.saturating_sub(protected) as u64;
+        let pages = usage.pages.max(1) * PAGE_BYTES as u64;
+        usize::try_from(freeable * usage.bytes.min(pages) / pages).unwrap_or(usize::MAX)
+    }
+
+    /// Looks at so many pages of an owner, in the order in which they were stored: drops
+    /// duplicates, gives second chances, and writes the others back.
+    pub fn shrink(&self, owner: Owner, pages_max: usize) -> Reclaimed {
+        let Some(account) = self.state.accounts.get(owner) else { return Reclaimed::default() };
+        // Each read from the device has protected a page once.
+        let _ = account
+            .device_reads
+            .fetch_update(Relaxed, Relaxed, |reads| Some(reads.saturating_sub(pages_max as u64)));
+        self.state.reclaim(account, pages_max, &mut lock(&self.reclaiming))
+    }
+
+    /// Does what the data path leaves to others: takes memory from the system for what comes next
+    /// and returns what is too much, compacts, closes former compressors, and writes back if the
+    /// pool was full. To be called often, and never in a fault path.
+    ///
+    /// # Errors
+    ///
+    /// The system gave no memory.
+    pub fn maintain(&self) -> io::Result<Maintained> {
+        self.is_wanting.store(false, Release);
+        let reclaimed = self.write_back();
+        let cpus = self.state.contexts.cpus();
+        self.state.contexts.drain(|compressor| pages_of(cpus, compressor));
+        let compacted = self.state.objects.compact(COMPACTED_OBJECTS_MAX);
+        self.state.refill()?;
+        let bytes_returned = self.state.objects.trim().map_err(io::Error::other)?;
+        Ok(Maintained { reclaimed, objects_moved: compacted.objects, bytes_returned })
+    }
+
+    /// Whether somebody should call [`maintain`](Self::maintain).
+    #[must_use]
+    pub fn is_wanting(&self) -> bool {
+        self.is_wanting.load(Acquire)
+    }
+
+    pub(crate) fn set_worker(&self, worker: Option<std::thread::Thread>) {
+        *lock(&self.worker) = worker;
+    }
+
+    /// After the pool was full: writes back until it accepts pages again, or until nothing helps.
+    fn write_back(&self) -> Reclaimed {
+        let mut reclaimed = Reclaimed::default();
+        let owners = self.state.accounts.len();
+        let (mut failures, mut fruitless) = (0, 0);
+        while self.is_full() && failures < FAILURES_MAX && fruitless < 2 * owners {
+            let next = self.next_owner.fetch_add(1, Relaxed) % owners.max(1);
+            let owner = Owner::new(next as u16);
+            let batch = self.shrink(owner, CLUSTER_PAGES);
+            failures += usize::from(batch.failed > 0);
+            fruitless = if batch.pages() > 0 { 0 } else { fruitless + 1 };
+            reclaimed.add(batch);
+            self.state.objects.compact(COMPACTED_OBJECTS_MAX);
+        }
+        reclaimed
+    }
+
+    fn store_folio(&self, first: Slot, folio: &[Page], owner: Owner) -> Result<(), StoreError> {
+        check_range(first, folio)?;
+        if !self.params.enabled.load(Acquire) {
+            return Err(StoreError::Disabled);
+        }
+        let account = self.state.accounts.get(owner).ok_or(StoreError::NoOwner { owner })?;
+        if account.is_at_limit()
+            && self.state.reclaim(account, CLUSTER_PAGES, &mut lock(&self.reclaiming)).pages() == 0
+        {
+            return Err(StoreError::OwnerLimit { owner });
+        }
+        if self.is_full() {
+            count(&self.state.events().pool_limit_hit, 1);
+            return Err(StoreError::PoolLimit);
+        }
+        let mut zero_pages = 0;
+        for (slot, at, pages) in sub_batches(first, folio.len()) {
+            let pages = folio.get(at..at + pages).unwrap_or_default();
+            zero_pages += self.store_pages(slot, pages, owner, account)?;
+        }
+        let events = self.state.events();
         count(&events.swpout_zero, zero_pages);
         count(&events.zswpout, folio.len() - zero_pages);
         Ok(())
     }
 
-    /// Stores at most `SUB_BATCH` pages: all entries are prepared, then committed one by one.
-    /// Returns how many pages were zero.
-    fn store_pages(&self, first: Slot, pages: &[Page]) -> usize {
-        let mut zero_pages = 0;
-        let mut prepared = [const { None }; SUB_BATCH];
-        for (page, entry) in pages.iter().zip(&mut prepared) {
-            let word = same_filled(page);
-            zero_pages += usize::from(word == Some(0));
-            *entry = word.map(Entry::SameFilled);
+    fn store_pages(
+        &self,
+        first: Slot,
+        pages: &[Page],
+        owner: Owner,
+        account: &Account,
+    ) -> Result<usize, StoreError> {
+        let stored = self.state.store_pages(first, pages, owner, account);
+        if stored != Err(StoreError::NoMemory) {
+            return stored;
         }
-        self.compress(pages, &mut prepared);
-        for (i, entry) in prepared.into_iter().enumerate() {
-            if let Some(entry) = entry {
-                self.tree.insert(first.after(i), entry);
+        match self.housekeeping {
+            Housekeeping::Inline if self.state.refill().is_ok() => {
+                self.state.store_pages(first, pages, owner, account)
+            }
+            _ => {
+                self.want();
+                stored
             }
         }
-        zero_pages
     }
 
-    /// Prepares the entries that are not prepared yet.
-    fn compress(&self, pages: &[Page], prepared: &mut [Option<Entry>; SUB_BATCH]) {
-        let mut todo = pages.iter().zip(prepared).filter(|(_, entry)| entry.is_none()).peekable();
-        if todo.peek().is_none() {
-            return;
-        }
-        let mut failed = 0;
-        let mut context = self.contexts.lock();
-        while todo.peek().is_some() {
-            let Some(Context { session, buffers }) = context.as_deref_mut() else {
-                failed +=
-                    todo.by_ref().map(|(page, entry)| *entry = Some(Entry::raw(page))).count();
-                break;
-            };
-            let mut places = [const { None }; SUB_BATCH];
-            let mut chain = Chain::<SUB_BATCH>::new();
-            for ((place, buffer), (page, entry)) in
-                places.iter_mut().zip(buffers).zip(todo.by_ref())
-            {
-                // A stream as long as the page is worth nothing.
-                let _ = chain.push(Op::compress(page, &mut buffer[..PAGE_BYTES - 1]));
-                *place = Some((page, entry));
-            }
-            session.run(chain.as_mut_ops());
-            for (op, (page, entry)) in chain.ops().iter().zip(places.into_iter().flatten()) {
-                *entry = Some(match op.outcome() {
-                    Some(Ok(1..)) => Entry::Compressed(op.output().into()),
-                    Some(Err(Error::DstTooSmall)) => Entry::raw(page),
-                    _ => {
-                        failed += 1;
-                        Entry::raw(page)
-                    }
-                });
-            }
-        }
-        drop(context);
-        count(&self.contexts.cpu().events.reject_compress_fail, failed);
+    /// Slots beyond the last one hold nothing: wrapping around must not reach slot 0.
+    fn purge(&self, first: Slot, pages: usize) {
+        let slots = (0..pages).map_while(|at| first.0.checked_add(at as u64));
+        slots.for_each(|slot| self.invalidate(Slot(slot)));
     }
 
-    /// Out of line: its frame holds the entries of a whole folio.
+    /// Out of line: its frame holds what was found of a whole folio.
     #[inline(never)]
     fn load_folio(&self, first: Slot, dst: &mut [Page], how: Load) -> Result<Loaded, LoadError> {
-        self.load_pages::<FOLIO_PAGES_MAX>(first, dst, how)
+        self.state.load_pages::<FOLIO_PAGES_MAX>(first, dst, how)
     }
 
-    /// Loads at most `N` pages.
-    fn load_pages<const N: usize>(
-        &self,
-        first: Slot,
-        dst: &mut [Page],
-        how: Load,
-    ) -> Result<Loaded, LoadError> {
-        let mut loaded = Loaded::default();
-        let mut entries = [const { None }; N];
-        for (i, entry) in entries[..dst.len()].iter_mut().enumerate() {
-            let slot = first.after(i);
-            let found = self.tree.get(slot).ok_or(LoadError::NotFound { slot })?;
-            loaded.count(&found);
-            *entry = Some(found);
+    /// With the kernel's hysteresis: once full, the pool accepts pages again below the threshold.
+    fn is_full(&self) -> bool {
+        let held = self.state.objects.held_bytes() as u64;
+        let max = Params::percent_of(&self.params.max_pool_percent, self.total_bytes);
+        if held >= max {
+            self.reached_full.store(true, Relaxed);
+            return true;
         }
-        for (i, (pages, entries)) in
-            dst.chunks_mut(SUB_BATCH).zip(entries.chunks(SUB_BATCH)).enumerate()
+        let accept = Params::percent_of(&self.params.accept_threshold_percent, max);
+        if self.reached_full.load(Relaxed) && held <= accept {
+            self.reached_full.store(false, Relaxed);
+        }
+        self.reached_full.load(Relaxed)
+    }
+
+    #[cold]
+    fn want(&self) {
+        if !self.is_wanting.swap(true, Release)
+            && let Some(worker) = lock(&self.worker).as_ref()
         {
-            self.decompress(first.after(i * SUB_BATCH), pages, entries)?;
+            worker.unpark();
         }
-        if how == Load::Exclusive {
-            for (i, entry) in entries.iter().enumerate() {
-                if let Some(entry) = entry {
-                    self.tree.remove_same(first.after(i), entry);
-                }
-            }
-        }
-        let events = &self.contexts.cpu().events;
-        count(&events.swpin_zero, loaded.zero);
-        count(&events.zswpin, dst.len() - loaded.zero);
-        Ok(loaded)
     }
 
-    /// Fills at most `SUB_BATCH` pages from their entries.
-    fn decompress(
-        &self,
-        first: Slot,
-        pages: &mut [Page],
-        entries: &[Option<Entry>],
-    ) -> Result<(), LoadError> {
-        let mut slots = [first; SUB_BATCH];
-        let mut chain = Chain::<SUB_BATCH>::new();
-        for (i, (page, entry)) in pages.iter_mut().zip(entries.iter().flatten()).enumerate() {
-            if let Some(stream) = entry.copy_or_stream(page) {
-                slots[chain.ops().len()] = first.after(i);
-                let _ = chain.push(Op::decompress(stream, page));
-            }
+    /// When this call began, if it is one that is timed.
+    #[inline]
+    fn sample(&self) -> Option<u64> {
+        let calls = self.state.events().calls.fetch_add(1, Relaxed);
+        calls.is_multiple_of(SAMPLED_OPS).then(|| self.sampled_at())
+    }
+
+    #[cold]
+    fn sampled_at(&self) -> u64 {
+        // Now and then is often enough to see whether the reserve runs low.
+        if self.state.tree.is_low() || self.state.entries.is_low() || self.state.objects.is_low() {
+            self.want();
         }
-        if chain.ops().is_empty() {
-            return Ok(());
+        self.clock.now_ns()
+    }
+
+    #[inline]
+    fn sampled(&self, which: usize, from_ns: Option<u64>) {
+        if let Some(from_ns) = from_ns
+            && let Some(latencies) = self.state.events().latencies.get(which)
+        {
+            latencies.count(self.clock.now_ns().saturating_sub(from_ns));
         }
-        if let Some(mut context) = self.contexts.lock() {
-            context.session.run(chain.as_mut_ops());
-        }
-        for (op, slot) in chain.ops().iter().zip(slots) {
-            let error = match op.outcome() {
-                Some(Ok(PAGE_BYTES)) => continue,
-                Some(Ok(_)) => Error::Corrupt,
-                Some(Err(error)) => error,
-                None => Error::Panicked, // No context has a live session.
-            };
-            count(&self.contexts.cpu().events.decompress_fail, 1);
-            return Err(LoadError::Decompress { slot, error });
-        }
-        Ok(())
     }
 }
 
@@ -309,7 +520,14 @@ impl Pool {
 pub struct Builder {
     registry: Registry,
     compressor: String,
-    params: Params,
+    params: AlgParams,
+    total_bytes: u64,
+    reserve_bytes: usize,
+    owners: u16,
+    device: Option<Arc<dyn SwapDevice>>,
+    has_checksums: bool,
+    housekeeping: Housekeeping,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl Builder {
@@ -320,8 +538,51 @@ impl Builder {
     }
 
     /// Sets the compressor's parameters.
-    pub fn params(mut self, params: Params) -> Self {
+    pub fn params(mut self, params: AlgParams) -> Self {
         self.params = params;
+        self
+    }
+
+    /// The memory that `max_pool_percent` is a part of. Otherwise it is the system's.
+    pub fn total_bytes(mut self, bytes: u64) -> Self {
+        self.total_bytes = bytes;
+        self
+    }
+
+    /// Memory for objects that is committed ahead; else 4 MiB.
+    pub fn reserve_bytes(mut self, bytes: usize) -> Self {
+        self.reserve_bytes = bytes;
+        self
+    }
+
+    /// Owners have numbers below this; else 64.
+    pub fn owners(mut self, owners: u16) -> Self {
+        self.owners = owners.max(1);
+        self
+    }
+
+    /// Where pages are written back to. Otherwise they stay in memory.
+    pub fn device(mut self, device: Arc<dyn SwapDevice>) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// Keeps a checksum of each object, so that what was damaged in memory is refused and never
+    /// decompressed. What is on the device has one in any case.
+    pub fn checksums(mut self) -> Self {
+        self.has_checksums = true;
+        self
+    }
+
+    /// Who takes memory from the system.
+    pub fn housekeeping(mut self, housekeeping: Housekeeping) -> Self {
+        self.housekeeping = housekeeping;
+        self
+    }
+
+    /// The clock that latencies are measured by. Otherwise it is the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
         self
     }
 
@@ -330,9 +591,39 @@ impl Builder {
     /// # Errors
     ///
     /// As [`Acomp::alloc_in`]; an unknown compressor is answered with the known names.
+    /// [`OpenError::Device`] when the system gives no memory.
     pub fn build(self) -> Result<Pool, OpenError> {
-        let acomp = Acomp::alloc_in(&self.registry, &self.compressor, self.params)?;
-        Ok(Pool { contexts: Contexts::new(acomp)?, tree: Tree::new() })
+        let opens = self.housekeeping == Housekeeping::Inline;
+        let contexts = Contexts::new(self.registry, &self.compressor, self.params, opens)?;
+        let max_bytes =
+            usize::try_from(self.total_bytes).unwrap_or(usize::MAX).min(OBJECTS_BYTES_MAX);
+        let no_memory = |error: io::Error| OpenError::Device(error.into());
+        let entries_max = (max_bytes / ENTRY_OBJECT_BYTES).clamp(ENTRIES_MIN, ENTRIES_MAX);
+        let device = self
+            .device
+            .map(|device| Blocks::new(device.blocks()).map(|blocks| Device { device, blocks }));
+        let config = Config::new(max_bytes).reserve_bytes(self.reserve_bytes);
+        let state = State {
+            contexts,
+            tree: Tree::new(entries_max).map_err(no_memory)?,
+            entries: Entries::new(entries_max).map_err(no_memory)?,
+            objects: Zsmalloc::new(config).map_err(|error| OpenError::Device(error.into()))?,
+            accounts: Accounts::new(self.owners.into()).map_err(no_memory)?,
+            device: device.transpose().map_err(no_memory)?,
+            has_checksums: self.has_checksums,
+        };
+        Ok(Pool {
+            state,
+            params: Params::default(),
+            total_bytes: self.total_bytes,
+            housekeeping: self.housekeeping,
+            clock: self.clock.unwrap_or_else(|| Arc::new(RealClock(Instant::now()))),
+            reached_full: AtomicBool::new(false),
+            next_owner: AtomicUsize::new(0),
+            reclaiming: Mutex::default(),
+            is_wanting: AtomicBool::new(false),
+            worker: Mutex::new(None),
+        })
     }
 }
 
@@ -346,3 +637,28 @@ fn check_range(first: Slot, folio: &[Page]) -> Result<(), RangeError> {
         None => Err(RangeError::Slots { first, pages }),
     }
 }
+
+/// The memory of this machine.
+fn system_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::from(info.mem_unit.max(1)) * info.totalram
+}
+
+const RESERVE_BYTES: usize = 4 << 20;
+const OWNERS: u16 = 64;
+/// What the allocator can name.
+const OBJECTS_BYTES_MAX: usize = 1 << 40;
+/// There are entries for as many pages as there would be objects of this size.
+const ENTRY_OBJECT_BYTES: usize = 64;
+const ENTRIES_MIN: usize = 1 << 16;
+const ENTRIES_MAX: usize = 1 << 31;
+/// Of so many calls on a CPU, one is timed.
+const SAMPLED_OPS: u64 = 64;
+/// Pages that are looked at at a time: the kernel's `SWAP_CLUSTER_MAX`.
+const CLUSTER_PAGES: usize = 32;
+/// The kernel's `MAX_RECLAIM_RETRIES`.
+const FAILURES_MAX: usize = 16;
+/// Objects that one maintenance moves.
+const COMPACTED_OBJECTS_MAX: usize = 4096;
+
+const _: () = assert!(NonZeroUsize::MIN.get() <= SUB_BATCH);

@@ -1,126 +1,415 @@
-//! The index from slots to entries, in shards that are locked one at a time and briefly.
+//! The index from slots to entries: partitions of 2^14 slots (64 MiB of pages, as in the kernel),
+//! each with a lock of its own and nodes of 64 slots.
+//!
+//! Partitions are found without a lock. One that becomes empty may be given to other slots: its key
+//! changes under its lock only, so that who has locked it and finds the key knows that it is the
+//! right one. Everything lies in tables that grow outside the data path.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Mutex, MutexGuard};
 
-use crate::entry::Entry;
-use crate::pool::Slot;
+use crate::slot::Slot;
+use crate::zsmalloc::{Links, List, Table, lock};
 
 #[derive(Debug)]
 pub(crate) struct Tree {
-    shards: Box<[Mutex<Shard>]>,
+    partitions: Table<Partition>,
+    nodes: Table<Node>,
+    /// Chains of partitions, by key.
+    buckets: Table<AtomicU32>,
+    /// Of partitions that are empty.
+    links: Table<Links>,
+    spare: Mutex<Spare>,
+    /// Counts the changes of chains.
+    changes: AtomicU64,
+    reserve: Reserve,
 }
 
-impl Tree {
-    pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
-    }
-
-    /// Commits an entry; an older one under the slot is stale and freed.
-    #[inline]
-    pub(crate) fn insert(&self, slot: Slot, entry: Entry) {
-        let mut shard = self.shard(slot);
-        shard.held.add(&entry);
-        let stale = shard.entries.insert(slot, entry);
-        if let Some(stale) = &stale {
-            shard.held.remove(stale);
-        }
-        drop(shard); // Before `stale` is freed.
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, slot: Slot) -> Option<Entry> {
-        self.shard(slot).entries.get(&slot).cloned()
-    }
-
-    pub(crate) fn remove(&self, slot: Slot) {
-        self.remove_if(slot, |_| true);
-    }
-
-    /// Removes what is under the slot unless it was replaced since `entry` was read.
-    #[inline]
-    pub(crate) fn remove_same(&self, slot: Slot, entry: &Entry) {
-        self.remove_if(slot, |now| now.is_same(entry));
-    }
-
-    /// What is held now, summed over the shards one after the other.
-    pub(crate) fn held(&self) -> Held {
-        let mut sum = Held::default();
-        for shard in &self.shards {
-            let held = lock(shard).held;
-            sum.zero_pages += held.zero_pages;
-            sum.same_filled_pages += held.same_filled_pages;
-            sum.raw_pages += held.raw_pages;
-            sum.compressed_pages += held.compressed_pages;
-            sum.content_bytes += held.content_bytes;
-        }
-        sum
-    }
-
-    #[inline]
-    fn remove_if(&self, slot: Slot, is_it: impl FnOnce(&Entry) -> bool) {
-        let mut shard = self.shard(slot);
-        if shard.entries.get(&slot).is_some_and(is_it) {
-            let removed = shard.entries.remove(&slot);
-            if let Some(removed) = &removed {
-                shard.held.remove(removed);
-            }
-            drop(shard); // Before `removed` is freed.
-        }
-    }
-
-    /// Neighbours share a shard, so that a folio stays in one; far slots spread.
-    #[inline]
-    fn shard(&self, slot: Slot) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[(slot.0 / SLOTS_PER_RUN) as usize % SHARDS])
-    }
+/// As much as is committed ahead.
+#[derive(Clone, Copy, Debug)]
+struct Reserve {
+    partitions: usize,
+    nodes: usize,
 }
 
 #[derive(Debug, Default)]
-#[repr(align(128))]
-struct Shard {
-    entries: HashMap<Slot, Entry>,
-    held: Held,
+struct Partition {
+    /// The slots' common part, plus one; 0: there is none yet.
+    key: AtomicU64,
+    /// The next one of the chain, plus one.
+    next: AtomicU32,
+    state: Mutex<State>,
 }
 
-/// Sums over the entries of a tree.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Held {
-    pub(crate) zero_pages: u64,
-    pub(crate) same_filled_pages: u64,
-    pub(crate) raw_pages: u64,
-    pub(crate) compressed_pages: u64,
-    pub(crate) content_bytes: u64,
+#[derive(Debug)]
+struct State {
+    /// Numbers of nodes, plus one.
+    nodes: [u32; PARTITION_NODES],
+    /// Slots in use, of each node and of all.
+    used: [u8; PARTITION_NODES],
+    used_total: u32,
 }
 
-impl Held {
+impl Default for State {
+    fn default() -> Self {
+        Self { nodes: [0; PARTITION_NODES], used: [0; PARTITION_NODES], used_total: 0 }
+    }
+}
+
+/// What is under 64 slots: 0 is nothing. Touched under the lock of the partition that has it.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Node([AtomicU32; NODE_SLOTS]);
+
+impl Default for Node {
+    fn default() -> Self {
+        Self([const { AtomicU32::new(0) }; NODE_SLOTS])
+    }
+}
+
+/// What no slot uses. Locked after partitions, or with others' only tried.
+#[derive(Debug, Default)]
+struct Spare {
+    /// Partitions that are empty, the last one that became so first.
+    empty: List,
+    /// Partitions from this one on were never used.
+    fresh_partition: u32,
+    /// The first free node, plus one; its first slot has the next.
+    free_node: u32,
+    free_nodes: usize,
+    fresh_node: u32,
+}
+
+/// There is no memory for another part of the tree until the reserve is refilled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReserveEmpty;
+
+impl Tree {
+    /// For so many entries at most.
+    pub(crate) fn new(entries_max: usize) -> io::Result<Self> {
+        let partitions_max = entries_max.min(PARTITIONS_MAX);
+        let buckets = partitions_max.next_power_of_two();
+        let tree = Self {
+            partitions: Table::new(partitions_max)?,
+            nodes: Table::new(entries_max)?,
+            buckets: Table::new(buckets)?,
+            links: Table::new(partitions_max)?,
+            spare: Mutex::default(),
+            changes: AtomicU64::new(0),
+            reserve: Reserve {
+                partitions: PARTITIONS_AHEAD.min(partitions_max),
+                nodes: NODES_AHEAD.min(entries_max),
+            },
+        };
+        tree.buckets.grow(BUCKETS_MIN.min(buckets))?;
+        tree.refill()?;
+        Ok(tree)
+    }
+
+    /// Commits memory ahead. Not for the data path.
+    pub(crate) fn refill(&self) -> io::Result<()> {
+        let Reserve { partitions, nodes } = self.reserve;
+        let spare = lock(&self.spare);
+        let partitions_left =
+            self.partitions.len() - spare.fresh_partition as usize + spare.empty.len();
+        let nodes_left = self.nodes.len() - spare.fresh_node as usize + spare.free_nodes;
+        drop(spare);
+        if partitions_left < partitions {
+            let len = self.partitions.len() + partitions;
+            self.links.grow(len)?;
+            self.partitions.grow(len)?;
+        }
+        if nodes_left < nodes {
+            self.nodes.grow(self.nodes.len() + nodes)?;
+        }
+        Ok(())
+    }
+
+    /// Whether less than half of the reserve is left.
+    pub(crate) fn is_low(&self) -> bool {
+        let spare = lock(&self.spare);
+        let partitions = self.partitions.len() - spare.fresh_partition as usize + spare.empty.len();
+        let nodes = self.nodes.len() - spare.fresh_node as usize + spare.free_nodes;
+        (partitions < self.reserve.partitions / 2
+            && self.partitions.len() < self.partitions.capacity())
+            || (nodes < self.reserve.nodes / 2 && self.nodes.len() < self.nodes.capacity())
+    }
+
+    pub(crate) fn metadata_bytes(&self) -> usize {
+        self.partitions.committed_bytes()
+            + self.nodes.committed_bytes()
+            + self.buckets.committed_bytes()
+            + self.links.committed_bytes()
+    }
+
+    /// The partition of a slot, locked, if one of its slots may be in use.
     #[inline]
-    fn add(&mut self, entry: &Entry) {
-        *self.pages_of(entry) += 1;
-        self.content_bytes += entry.len_bytes() as u64;
+    pub(crate) fn find(&self, slot: Slot) -> Option<Locked<'_>> {
+        let key = key(slot);
+        loop {
+            let changes = self.changes.load(Acquire);
+            match self.look_up(key) {
+                Some(number) => {
+                    if let Some(locked) = self.locked(number, key) {
+                        return Some(locked);
+                    }
+                }
+                // While others changed the chain, we may have been led astray.
+                None if self.changes.load(Acquire) == changes => return None,
+                None => {}
+            }
+        }
+    }
+
+    /// The same; it is made if there is none.
+    #[inline]
+    pub(crate) fn find_or_add(&self, slot: Slot) -> Result<Locked<'_>, ReserveEmpty> {
+        match self.find(slot) {
+            Some(locked) => Ok(locked),
+            None => self.add(slot),
+        }
+    }
+
+    /// The slot whose place was noted in an entry.
+    pub(crate) fn slot_at(&self, place: u32) -> Option<Slot> {
+        let partition = self.partitions.get((place >> PARTITION_BITS) as usize)?;
+        let key = partition.key.load(Relaxed).checked_sub(1)?;
+        Some(Slot(key << PARTITION_BITS | u64::from(place & PARTITION_MASK)))
+    }
+
+    #[cold]
+    fn add(&self, slot: Slot) -> Result<Locked<'_>, ReserveEmpty> {
+        let key = key(slot);
+        loop {
+            let mut spare = lock(&self.spare);
+            // Somebody may have been faster.
+            if let Some(number) = self.look_up(key) {
+                drop(spare);
+                if let Some(locked) = self.locked(number, key) {
+                    return Ok(locked);
+                }
+                continue;
+            }
+            let (number, state) = self.take_partition(&mut spare)?;
+            let partition = self.partitions.get(number).ok_or(ReserveEmpty)?;
+            self.unlink(number, partition);
+            partition.key.store(key, Relaxed);
+            self.link(number, partition);
+            drop(spare);
+            return Ok(Locked { tree: self, number, state });
+        }
+    }
+
+    /// A partition that nobody uses, locked.
+    fn take_partition<'t>(
+        &'t self,
+        spare: &mut Spare,
+    ) -> Result<(usize, MutexGuard<'t, State>), ReserveEmpty> {
+        // The one that has been empty for longest; its holder may be about to use it again.
+        if let Some(number) = spare.empty.last()
+            && let Some(partition) = self.partitions.get(number)
+            && let Ok(state) = partition.state.try_lock()
+            && state.used_total == 0
+        {
+            // Still empty: it stays in the list until a slot of it is used.
+            return Ok((number, state));
+        }
+        let number = spare.fresh_partition as usize;
+        let partition = self.partitions.get(number).ok_or(ReserveEmpty)?;
+        spare.fresh_partition += 1;
+        spare.empty.push(&self.links, number);
+        Ok((number, lock(&partition.state)))
+    }
+
+    fn look_up(&self, key: u64) -> Option<usize> {
+        let mut next = self.bucket(key)?.load(Acquire);
+        // A chain that changes meanwhile may lead in circles: the caller tries again.
+        for _ in 0..=self.partitions.len() {
+            let number = next.checked_sub(1)? as usize;
+            let partition = self.partitions.get(number)?;
+            if partition.key.load(Relaxed) == key {
+                return Some(number);
+            }
+            next = partition.next.load(Acquire);
+        }
+        None
+    }
+
+    fn locked(&self, number: usize, key: u64) -> Option<Locked<'_>> {
+        let partition = self.partitions.get(number)?;
+        let state = lock(&partition.state);
+        (partition.key.load(Relaxed) == key).then_some(Locked { tree: self, number, state })
+    }
+
+    /// With `spare` locked, and the partition.
+    fn link(&self, number: usize, partition: &Partition) {
+        let Some(bucket) = self.bucket(partition.key.load(Relaxed)) else { return };
+        partition.next.store(bucket.load(Relaxed), Relaxed);
+        bucket.store(number as u32 + 1, Release);
+    }
+
+    /// With `spare` locked, and the partition.
+    fn unlink(&self, number: usize, partition: &Partition) {
+        let key = partition.key.load(Relaxed);
+        if key == 0 {
+            return;
+        }
+        let Some(mut place) = self.bucket(key) else { return };
+        loop {
+            let next = place.load(Relaxed);
+            let Some(linked) = next.checked_sub(1) else { break };
+            if linked as usize == number {
+                place.store(partition.next.load(Relaxed), Release);
+                break;
+            }
+            let Some(partition) = self.partitions.get(linked as usize) else { break };
+            place = &partition.next;
+        }
+        self.changes.fetch_add(1, Release);
     }
 
     #[inline]
-    fn remove(&mut self, entry: &Entry) {
-        *self.pages_of(entry) -= 1;
-        self.content_bytes -= entry.len_bytes() as u64;
+    fn bucket(&self, key: u64) -> Option<&AtomicU32> {
+        let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        self.buckets.get(hash as usize % self.buckets.len())
     }
 
-    #[inline]
-    fn pages_of(&mut self, entry: &Entry) -> &mut u64 {
-        match entry {
-            Entry::SameFilled(0) => &mut self.zero_pages,
-            Entry::SameFilled(_) => &mut self.same_filled_pages,
-            Entry::Raw(_) => &mut self.raw_pages,
-            Entry::Compressed(_) => &mut self.compressed_pages,
+    fn take_node(&self) -> Option<u32> {
+        let mut spare = lock(&self.spare);
+        if let Some(number) = spare.free_node.checked_sub(1) {
+            let node = self.nodes.get(number as usize)?;
+            spare.free_node = node.0[0].swap(0, Relaxed);
+            spare.free_nodes -= 1;
+            return Some(number);
+        }
+        let number = spare.fresh_node;
+        self.nodes.get(number as usize)?;
+        spare.fresh_node += 1;
+        Some(number)
+    }
+
+    fn put_node(&self, number: u32) {
+        if let Some(node) = self.nodes.get(number as usize) {
+            let mut spare = lock(&self.spare);
+            node.0[0].store(spare.free_node, Relaxed);
+            spare.free_node = number + 1;
+            spare.free_nodes += 1;
         }
     }
 }
 
-#[inline]
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+/// A partition, locked.
+#[derive(Debug)]
+pub(crate) struct Locked<'t> {
+    tree: &'t Tree,
+    number: usize,
+    state: MutexGuard<'t, State>,
 }
 
-const SHARDS: usize = 64;
-const SLOTS_PER_RUN: u64 = 512;
+impl Locked<'_> {
+    /// What names the slot in 32 bits for as long as something is under it.
+    #[inline]
+    pub(crate) fn place(&self, slot: Slot) -> u32 {
+        (self.number as u32) << PARTITION_BITS | slot.0 as u32 & PARTITION_MASK
+    }
+
+    /// What is under a slot of this partition; 0: nothing.
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> u32 {
+        let (node, at) = split(slot);
+        let number = self.state.nodes[node].checked_sub(1);
+        let node = number.and_then(|number| self.tree.nodes.get(number as usize));
+        node.map_or(0, |node| node.0[at].load(Relaxed))
+    }
+
+    /// Puts something under a slot; what was there.
+    #[inline]
+    pub(crate) fn set(&mut self, slot: Slot, value: u32) -> Result<u32, ReserveEmpty> {
+        let (index, at) = split(slot);
+        if self.state.nodes[index] == 0 {
+            self.state.nodes[index] = self.tree.take_node().ok_or(ReserveEmpty)? + 1;
+        }
+        let number = self.state.nodes[index] - 1;
+        let node = self.tree.nodes.get(number as usize).ok_or(ReserveEmpty)?;
+        let old = node.0[at].swap_relaxed(value);
+        if old == 0 && value != 0 {
+            self.state.used[index] += 1;
+            self.state.used_total += 1;
+            if self.state.used_total == 1 {
+                lock(&self.tree.spare).empty.remove(&self.tree.links, self.number);
+            }
+        }
+        Ok(old)
+    }
+
+    /// Takes what is under a slot; 0: nothing.
+    #[inline]
+    pub(crate) fn take(&mut self, slot: Slot) -> u32 {
+        let (index, at) = split(slot);
+        let Some(number) = self.state.nodes[index].checked_sub(1) else { return 0 };
+        let Some(node) = self.tree.nodes.get(number as usize) else { return 0 };
+        let old = node.0[at].swap_relaxed(0);
+        if old != 0 {
+            self.state.used[index] -= 1;
+            self.state.used_total -= 1;
+            if self.state.used[index] == 0 {
+                self.state.nodes[index] = 0;
+                self.tree.put_node(number);
+            }
+            if self.state.used_total == 0 {
+                lock(&self.tree.spare).empty.push(&self.tree.links, self.number);
+            }
+        }
+        old
+    }
+}
+
+/// Plain reads and writes of what a lock guards.
+trait Guarded {
+    fn swap_relaxed(&self, value: u32) -> u32;
+}
+
+impl Guarded for AtomicU32 {
+    #[inline]
+    fn swap_relaxed(&self, value: u32) -> u32 {
+        let old = self.load(Relaxed);
+        self.store(value, Relaxed);
+        old
+    }
+}
+
+/// How many of `pages` pages from `first` on lie in its partition.
+#[inline]
+pub(crate) fn pages_in_partition(first: Slot, pages: usize) -> usize {
+    let left = PARTITION_SLOTS - (first.0 as usize & PARTITION_MASK as usize);
+    left.min(pages)
+}
+
+#[inline]
+fn key(slot: Slot) -> u64 {
+    (slot.0 >> PARTITION_BITS) + 1
+}
+
+/// The node of a slot in its partition, and the place there.
+#[inline]
+fn split(slot: Slot) -> (usize, usize) {
+    let offset = slot.0 as usize & PARTITION_MASK as usize;
+    (offset / NODE_SLOTS, offset % NODE_SLOTS)
+}
+
+const PARTITION_BITS: u32 = 14;
+const PARTITION_SLOTS: usize = 1 << PARTITION_BITS;
+const PARTITION_MASK: u32 = PARTITION_SLOTS as u32 - 1;
+const NODE_SLOTS: usize = 64;
+const PARTITION_NODES: usize = PARTITION_SLOTS / NODE_SLOTS;
+/// As many as a place in an entry can name.
+const PARTITIONS_MAX: usize = 1 << (u32::BITS - PARTITION_BITS);
+const BUCKETS_MIN: usize = 4096;
+/// Committed ahead: 84 KiB.
+const PARTITIONS_AHEAD: usize = 64;
+/// Committed ahead: 64 KiB, for 16 384 pages of folios, or 256 that lie apart.
+const NODES_AHEAD: usize = 256;

@@ -16,6 +16,7 @@ pub(crate) struct Links {
 pub(crate) struct List {
     /// Numbers are kept plus one, as in links, so that 0 is nobody.
     head: u32,
+    tail: u32,
     len: u32,
 }
 
@@ -25,8 +26,9 @@ impl List {
         let (Some(new), Some(place)) = (links.get(number), place(number)) else { return };
         new.prev.store(NOBODY, Relaxed);
         new.next.store(self.head, Relaxed);
-        if let Some(head) = at(links, self.head) {
-            head.prev.store(place, Relaxed);
+        match at(links, self.head) {
+            Some(head) => head.prev.store(place, Relaxed),
+            None => self.tail = place,
         }
         self.head = place;
         self.len += 1;
@@ -41,8 +43,9 @@ impl List {
             Some(prev) => prev.next.store(next, Relaxed),
             None => self.head = next,
         }
-        if let Some(next) = at(links, next) {
-            next.prev.store(prev, Relaxed);
+        match at(links, next) {
+            Some(next) => next.prev.store(prev, Relaxed),
+            None => self.tail = prev,
         }
         self.len -= 1;
     }
@@ -50,6 +53,12 @@ impl List {
     #[inline]
     pub(crate) fn first(&self) -> Option<usize> {
         number(self.head)
+    }
+
+    /// The one that was pushed before all others.
+    #[inline]
+    pub(crate) fn last(&self) -> Option<usize> {
+        number(self.tail)
     }
 
     /// The one after the first.
@@ -96,10 +105,11 @@ mod test {
         {
             list.remove(&links, number);
             assert_eq!((list.first(), list.second(&links)), (Some(first), second));
+            assert_eq!(list.last(), if list.len() > 2 { Some(0) } else { Some(1) });
         }
         list.remove(&links, 1);
         assert_eq!((list.first(), list.second(&links), list.len()), (None, None, 0));
         list.push(&links, 2);
-        assert_eq!((list.first(), list.len()), (Some(2), 1));
+        assert_eq!((list.first(), list.last(), list.len()), (Some(2), Some(2), 1));
     }
 }

@@ -16,8 +16,9 @@
 //!   only under its lock. They are apart from the slots so that freeing an object does not touch
 //!   its cache lines.
 //! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it,
-//!   [`CellRef::take`] and [`CellRef::lock`] give it back, and only while nobody reads. A
-//!   [`Pinned`] is a reader, counted in the bits for as long as it lives.
+//!   [`CellRef::take`] and [`CellRef::lock`] give it back, and only while nobody reads; what is to
+//!   be taken while it is read, the last reader gets ([`Pinned::unpin`]). A
+//!   [`Pinned`] is a reader, counted in the bits until it is unpinned.
 //! - `Slot`s and `Pinned`s borrow their `Memory`. A frame and a cell take no `Slot` of another.
 //!
 //! Whatever safe code does with these, it may lose an object or read the wrong one; it cannot have
@@ -33,6 +34,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
+    fence,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{hint, mem, slice, thread};
@@ -116,6 +118,11 @@ impl<T: Default + Send + Sync> Table<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.len.load(Acquire)
+    }
+
+    /// How long it can get.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Memory taken from the system.
@@ -400,20 +407,28 @@ impl<'m> CellRef<'m> {
     pub(crate) fn put(self, slot: Slot<'m>) -> Result<(), Slot<'m>> {
         let bits = (slot.unit as u64) << UNIT_SHIFT | ((slot.len - 1) as u64) << LEN_SHIFT | FULL;
         let is_ours = ptr::eq(slot.memory, self.memory);
-        let put = |old| (is_ours && old & STATE != FULL).then_some(bits);
+        let is_free = |old| matches!(old & STATE, EMPTY | LOCKED);
+        let put = |old| (is_ours && is_free(old)).then_some(bits);
         self.cell.0.fetch_update(Release, Relaxed, put).map(drop).map_err(|_| slot)
     }
 
-    /// Takes the slot out. `None` if there is none, or somebody reads it.
+    /// Takes the slot out, and tells the length of the object. `None` if there is none. If somebody
+    /// reads it, the last one who does gets the slot, and nobody else comes to read it.
     #[inline]
-    pub(crate) fn take(self) -> Option<Slot<'m>> {
-        self.withdraw(EMPTY)
+    pub(crate) fn take(self) -> Option<(usize, Option<Slot<'m>>)> {
+        let is_read = |bits| bits & READERS != 0;
+        let to = |bits| if is_read(bits) { bits & !STATE | DOOMED } else { EMPTY };
+        let bits = self.change(|_| true, to)?;
+        // While it is read, the slot is not ours.
+        Some((object_bytes(bits), (!is_read(bits)).then(|| self.slot(bits))))
     }
 
     /// Takes the slot out for a moment: who reads meanwhile waits for the next [`put`](Self::put).
     #[inline]
     pub(crate) fn lock(self) -> Option<Slot<'m>> {
-        self.withdraw(LOCKED)
+        // Acquire: what readers did before they left, and who put the slot before.
+        let bits = self.change(|bits| bits & READERS == 0, |_| LOCKED)?;
+        Some(self.slot(bits))
     }
 
     /// Reads the object. `None` if there is none, or too many read it already.
@@ -422,7 +437,7 @@ impl<'m> CellRef<'m> {
         let admits = |bits| bits & READERS != READERS;
         // Acquire: what the owner wrote before it put the slot.
         let bits = self.change(admits, |bits| bits + READER)?;
-        Some(Pinned { slot: self.slot(bits), cell: self.cell })
+        Some(Pinned { slot: self.slot(bits), cell: self })
     }
 
     /// What an empty cell keeps; 0 at first, and after a slot.
@@ -437,13 +452,6 @@ impl<'m> CellRef<'m> {
         let set = |old| (old & STATE == EMPTY).then_some(bits);
         // A full cell has no place for a note.
         let _ = self.cell.0.fetch_update(Release, Relaxed, set);
-    }
-
-    #[inline]
-    fn withdraw(self, leave: u64) -> Option<Slot<'m>> {
-        // Acquire: what readers did before they left, and who put the slot before.
-        let bits = self.change(|bits| bits & READERS == 0, |_| leave)?;
-        Some(self.slot(bits))
     }
 
     /// Changes the bits of a full cell and returns what they were. Waits while it is locked, which
@@ -472,17 +480,42 @@ impl<'m> CellRef<'m> {
     /// The slot that these bits are. The caller makes sure that it is owned once, or only read.
     #[inline]
     fn slot(self, bits: u64) -> Slot<'m> {
-        let (unit, len) = (bits >> UNIT_SHIFT, ((bits & LEN) >> LEN_SHIFT) + 1);
-        Slot { memory: self.memory, unit: unit as usize, len: len as usize }
+        let unit = (bits >> UNIT_SHIFT) as usize;
+        Slot { memory: self.memory, unit, len: object_bytes(bits) }
     }
 }
 
-/// An object that is read: it stays where it is for so long.
+/// The length of the object that these bits are.
+#[inline]
+fn object_bytes(bits: u64) -> usize {
+    ((bits & LEN) >> LEN_SHIFT) as usize + 1
+}
+
+/// An object that is read: it stays where it is for so long. One that is not unpinned stays for
+/// ever.
 #[derive(Debug)]
+#[must_use = "to be unpinned"]
 pub(crate) struct Pinned<'m> {
     /// Never handed out but by shared reference: it is the cell's, or all its readers'.
     slot: Slot<'m>,
-    cell: &'m Cell,
+    cell: CellRef<'m>,
+}
+
+impl<'m> Pinned<'m> {
+    /// Ends reading. The slot, if it was to be taken meanwhile and this was the last reader.
+    #[inline]
+    pub(crate) fn unpin(self) -> Option<Slot<'m>> {
+        let cell = self.cell;
+        let bits = cell.cell.0.fetch_sub(READER, Release);
+        if bits & (STATE | READERS) != DOOMED | READER {
+            return None;
+        }
+        // What the other readers did before they left. From here on the cell is ours: nobody pins,
+        // locks, takes or fills one that is doomed.
+        fence(Acquire);
+        cell.cell.0.store(EMPTY, Release);
+        Some(cell.slot(bits))
+    }
 }
 
 impl Deref for Pinned<'_> {
@@ -491,13 +524,6 @@ impl Deref for Pinned<'_> {
     #[inline]
     fn deref(&self) -> &[u8] {
         self.slot.bytes()
-    }
-}
-
-impl Drop for Pinned<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.cell.0.fetch_sub(READER, Release);
     }
 }
 
@@ -596,6 +622,8 @@ const STATE: u64 = 0b11;
 const EMPTY: u64 = 0;
 const FULL: u64 = 1;
 const LOCKED: u64 = 2;
+/// Taken while it was read.
+const DOOMED: u64 = 3;
 const READER: u64 = 1 << 2;
 const READERS: u64 = 0x3FFF << 2;
 const LEN_SHIFT: u32 = 16;
@@ -695,14 +723,23 @@ mod test {
         cell.set_note(1);
         assert_eq!(cell.note(), 0, "a full cell has no note");
         let (reader, other) = (cell.pin().unwrap(), cell.pin().unwrap());
-        drop(other);
-        assert!(reader.len() == 100 && cell.take().is_none() && cell.lock().is_none());
-        drop(reader);
+        assert!(other.unpin().is_none());
+        assert!(reader.len() == 100 && cell.lock().is_none());
+        assert!(reader.unpin().is_none());
         let first = cell.lock().unwrap();
         cell.put(second).unwrap();
         frame.put(first).unwrap();
-        let slot = cell.take().unwrap();
+        let (reader, other) = (cell.pin().unwrap(), cell.pin().unwrap());
+        let (len, slot) = cell.take().unwrap();
+        assert!(len == 101 && slot.is_none());
+        assert!(cell.take().is_none() && cell.pin().is_none() && cell.lock().is_none());
+        let third = frame.take(102, 0).unwrap();
+        let third = cell.put(third).unwrap_err();
+        assert!(reader.unpin().is_none() && other.len() == 101);
+        let slot = other.unpin().unwrap();
         assert!(slot.len() == 101 && slot.frame() == 40 && cell.take().is_none());
+        cell.put(third).unwrap();
+        assert_eq!(cell.take().unwrap().1.unwrap().len(), 102);
     }
 
     #[test]

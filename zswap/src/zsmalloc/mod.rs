@@ -34,14 +34,17 @@ mod stats;
 
 use std::io;
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use class::{Class, State};
 use classes::{SHAPES, class_of};
-use list::Links;
-use mem::{CHUNK_BYTES, CHUNK_FRAMES, MEMORY_BYTES_MAX, Memory, OWNERS_MAX_LOG, Slot, Table};
+use mem::{CHUNK_BYTES, CHUNK_FRAMES, MEMORY_BYTES_MAX, Memory, OWNERS_MAX_LOG, Pinned, Slot};
 use numbers::Numbers;
 use reserve::Reserve;
+
+pub(crate) use list::{Links, List};
+pub(crate) use mem::{Table, lock};
 
 pub use compact::Compacted;
 pub use mem::OBJECT_BYTES_MAX;
@@ -114,21 +117,28 @@ impl Zsmalloc {
     /// gave the handle out, or if 16 383 other reads of the object are in progress.
     #[inline]
     pub fn read<R>(&self, handle: &Handle, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let object = self.memory.cell(handle.index())?.pin()?;
-        Some(f(&object))
+        Some(f(&self.pin(handle.0)?))
     }
 
-    /// Forgets an object.
+    /// An object, for as long as it is read. Freed meanwhile, it goes when the last reader does.
+    #[inline]
+    pub(crate) fn pin(&self, number: NonZeroU32) -> Option<Object<'_>> {
+        let pinned = self.memory.cell(number.get() as usize - 1)?.pin()?;
+        Some(Object { zsmalloc: self, number: number.get() - 1, pinned: Some(pinned) })
+    }
+
+    /// Forgets an object, and returns its length; 0 if there is none.
     ///
-    /// The handle of another allocator may name an object of this one: that is then freed, unless
-    /// it is being read.
+    /// The handle of another allocator may name an object of this one: that is then freed.
     #[inline]
     #[expect(clippy::needless_pass_by_value, reason = "nothing is to be freed twice")]
-    pub fn free(&self, handle: Handle) {
-        let number = handle.0.get() - 1;
-        if let Some(slot) = self.memory.cell(handle.index()).and_then(mem::CellRef::take) {
-            self.give_back(number, slot);
+    pub fn free(&self, handle: Handle) -> usize {
+        let taken = self.memory.cell(handle.index()).and_then(mem::CellRef::take);
+        let Some((len, slot)) = taken else { return 0 };
+        if let Some(slot) = slot {
+            self.give_back(handle.0.get() - 1, slot);
         }
+        len
     }
 
     /// Restores the reserve. It asks the system for memory, which takes long: not for a fault path.
@@ -149,6 +159,11 @@ impl Zsmalloc {
     /// [`MapError::System`] when the system refuses.
     pub fn trim(&self) -> Result<usize, MapError> {
         Ok(self.reserve.trim(&self.memory)?)
+    }
+
+    /// Whether less than half of the reserve is left, and there is more to be had.
+    pub(crate) fn is_low(&self) -> bool {
+        self.reserve.is_low() || self.numbers.is_low(&self.memory)
     }
 
     /// Takes a number and a slot of a class.
@@ -264,7 +279,46 @@ impl Config {
 #[must_use = "an object without its handle is never freed"]
 pub struct Handle(NonZeroU32);
 
+/// An object that is read.
+#[derive(Debug)]
+pub(crate) struct Object<'z> {
+    zsmalloc: &'z Zsmalloc,
+    number: u32,
+    /// `None`: dropped.
+    pinned: Option<Pinned<'z>>,
+}
+
+impl Deref for Object<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.pinned.as_deref().unwrap_or_default()
+    }
+}
+
+impl Drop for Object<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(slot) = self.pinned.take().and_then(Pinned::unpin) {
+            self.zsmalloc.give_back(self.number, slot);
+        }
+    }
+}
+
 impl Handle {
+    /// For keeping it in a word.
+    #[inline]
+    pub(crate) fn into_number(self) -> NonZeroU32 {
+        self.0
+    }
+
+    /// From where it was kept; the word is to be forgotten.
+    #[inline]
+    pub(crate) fn from_number(number: NonZeroU32) -> Self {
+        Self(number)
+    }
+
     #[inline]
     fn index(&self) -> usize {
         self.0.get() as usize - 1

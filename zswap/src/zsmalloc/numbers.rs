@@ -33,11 +33,17 @@ impl Numbers {
     /// Commits more cells if less numbers are free than shall be.
     pub(crate) fn fill(&self, memory: &Memory) -> io::Result<()> {
         let cells = memory.cells();
-        let free = {
-            let free = lock(&self.free);
-            free.came_back + cells.len().saturating_sub(free.fresh as usize)
-        };
-        if free < self.ahead { cells.grow(cells.len() + self.ahead) } else { Ok(()) }
+        if self.left(memory) < self.ahead { cells.grow(cells.len() + self.ahead) } else { Ok(()) }
+    }
+
+    pub(crate) fn is_low(&self, memory: &Memory) -> bool {
+        let cells = memory.cells();
+        self.left(memory) < self.ahead / 2 && cells.len() < cells.capacity()
+    }
+
+    fn left(&self, memory: &Memory) -> usize {
+        let free = lock(&self.free);
+        free.came_back + memory.cells().len().saturating_sub(free.fresh as usize)
     }
 }
 

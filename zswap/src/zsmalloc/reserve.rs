@@ -116,6 +116,12 @@ impl Reserve {
         }
     }
 
+    pub(crate) fn is_low(&self) -> bool {
+        let state = self.state();
+        let is_last = state.fresh == self.chunks_max && state.absent.len() == 0;
+        state.free < self.frames_ahead / 2 && !is_last
+    }
+
     /// Returns chunks to the system that are wholly free and that the reserve has no need of.
     /// Returns how many bytes that were.
     pub(crate) fn trim(&self, memory: &Memory) -> io::Result<usize> {

@@ -1,0 +1,94 @@
+//! Which blocks of the device are in use.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::zsmalloc::{Table, lock};
+
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    /// A bit for each block in use; touched with `state` locked.
+    used: Table<AtomicU64>,
+    blocks: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where the search goes on: pages that are written together come to lie together.
+    word: usize,
+    used: u32,
+}
+
+impl Blocks {
+    pub(crate) fn new(blocks: u32) -> io::Result<Self> {
+        let words = blocks.div_ceil(u64::BITS) as usize;
+        let used = Table::new(words)?;
+        used.grow(words)?;
+        let this = Self { used, blocks, state: Mutex::default() };
+        // What lies beyond the last block is never free.
+        let rest = blocks % u64::BITS;
+        if let Some(last) = words.checked_sub(1).and_then(|last| this.used.get(last))
+            && rest > 0
+        {
+            last.store(u64::MAX << rest, Relaxed);
+        }
+        Ok(this)
+    }
+
+    pub(crate) fn take(&self) -> Option<u32> {
+        let mut state = lock(&self.state);
+        if state.used == self.blocks {
+            return None;
+        }
+        for _ in 0..self.used.len() {
+            let word = self.used.get(state.word)?;
+            let bits = word.load(Relaxed);
+            if bits != u64::MAX {
+                let bit = bits.trailing_ones();
+                word.store(bits | 1 << bit, Relaxed);
+                state.used += 1;
+                return Some(state.word as u32 * u64::BITS + bit);
+            }
+            state.word = (state.word + 1) % self.used.len();
+        }
+        None
+    }
+
+    pub(crate) fn put(&self, block: u32) {
+        let mut state = lock(&self.state);
+        if let Some(word) = self.used.get((block / u64::BITS) as usize) {
+            word.store(word.load(Relaxed) & !(1 << (block % u64::BITS)), Relaxed);
+            state.used -= 1;
+        }
+    }
+
+    pub(crate) fn used(&self) -> u32 {
+        lock(&self.state).used
+    }
+
+    pub(crate) fn metadata_bytes(&self) -> usize {
+        self.used.committed_bytes()
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn every_block_is_given_out_once_and_again_when_it_is_back() {
+        for count in [0, 1, 63, 64, 65, 200] {
+            let blocks = Blocks::new(count).unwrap();
+            let mut out: Vec<_> = (0..count).map(|_| blocks.take().unwrap()).collect();
+            assert!(blocks.take().is_none() && blocks.used() == count);
+            out.sort_unstable();
+            assert_eq!(out, (0..count).collect::<Vec<_>>());
+            if let Some(last) = out.last() {
+                blocks.put(*last);
+                assert_eq!((blocks.take(), blocks.take()), (Some(*last), None));
+            }
+        }
+    }
+}

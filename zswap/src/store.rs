@@ -1,0 +1,222 @@
+//! Storing: pages are prepared in sub-batches, and committed one by one.
+
+use acomp_core::{Chain, Error, Op};
+
+use crate::context::SUB_BATCH;
+use crate::counters::count;
+use crate::entry::{Content, Stored};
+use crate::error::StoreError;
+use crate::owners::Account;
+use crate::page::{PAGE_BYTES, Page, same_filled};
+use crate::prepared::{Prepared, PreparedEntry};
+use crate::slot::{Owner, Slot};
+use crate::state::{Removed, State, ZERO};
+use crate::zsmalloc::{AllocError, lock};
+
+/// Pages of a sub-batch, as far as they are prepared.
+type Batch<'p> = [Option<Prepared<'p>>; SUB_BATCH];
+
+impl State {
+    /// Stores at most `SUB_BATCH` pages under slots of one partition, instead of what was there.
+    /// Returns how many pages were zero. On failure, some may be stored.
+    pub(crate) fn store_pages(
+        &self,
+        first: Slot,
+        pages: &[Page],
+        owner: Owner,
+        account: &Account,
+    ) -> Result<usize, StoreError> {
+        let mut batch = [const { None }; SUB_BATCH];
+        let zero_pages = self.prepare(pages, owner, &mut batch)?;
+        self.compress(first, pages, owner, account, &mut batch)?;
+        self.commit(first, batch, account)?;
+        Ok(zero_pages)
+    }
+
+    /// Takes entries. Returns how many pages are zero.
+    fn prepare<'p>(
+        &'p self,
+        pages: &[Page],
+        owner: Owner,
+        batch: &mut Batch<'p>,
+    ) -> Result<usize, StoreError> {
+        let mut words = [None; SUB_BATCH];
+        for (page, word) in pages.iter().zip(&mut words) {
+            *word = same_filled(page);
+        }
+        let words = words.get(..pages.len()).unwrap_or_default();
+        let is_zero = |word: &&Option<u64>| **word == Some(0);
+        let zero_pages = words.iter().filter(is_zero).count();
+        let mut numbers = [0; SUB_BATCH];
+        let wanted = pages.len() - zero_pages;
+        let numbers = numbers.get_mut(..wanted).unwrap_or_default();
+        let taken = self.entries.take(numbers);
+        let mut numbers = numbers.iter().take(taken);
+        for (word, place) in words.iter().zip(batch) {
+            *place = match word {
+                Some(0) => Some(Prepared::Zero),
+                _ => numbers
+                    .next()
+                    .map(|number| Prepared::Entry(PreparedEntry::new(self, *number, owner, *word))),
+            };
+        }
+        if taken < wanted {
+            count(&self.events().reject_kmemcache_fail, wanted - taken);
+            return Err(StoreError::NoMemory);
+        }
+        Ok(zero_pages)
+    }
+
+    /// Makes objects of the pages that need one.
+    fn compress<'p>(
+        &'p self,
+        first: Slot,
+        pages: &[Page],
+        owner: Owner,
+        account: &Account,
+        batch: &mut Batch<'p>,
+    ) -> Result<(), StoreError> {
+        let mut todo = pages
+            .iter()
+            .zip(batch)
+            .enumerate()
+            .filter_map(|(at, (page, place))| match place {
+                Some(Prepared::Entry(entry)) if !entry.is_same_filled => Some((at, page, entry)),
+                _ => None,
+            })
+            .peekable();
+        if todo.peek().is_none() {
+            return Ok(());
+        }
+        let keep = |at: usize, outcome: &Kept<'_>, entry: &mut PreparedEntry<'_>| {
+            self.keep(first.after(at), outcome, owner, account, entry)
+        };
+        let mut context = self.contexts.lock_to_store();
+        while todo.peek().is_some() {
+            let compressor = context.as_ref().map_or(0, |context| context.compressor);
+            let Some((session, buffers)) = context.as_mut().and_then(|context| context.parts())
+            else {
+                drop(context);
+                return todo.try_for_each(|(at, page, entry)| keep(at, &Kept::Failed(page), entry));
+            };
+            let mut places = [const { None }; SUB_BATCH];
+            let mut chain = Chain::<SUB_BATCH>::new();
+            for ((place, buffer), (at, page, entry)) in
+                places.iter_mut().zip(buffers).zip(todo.by_ref())
+            {
+                // A stream as long as the page is worth nothing.
+                let _ = chain.push(Op::compress(page, &mut buffer[..PAGE_BYTES - 1]));
+                *place = Some((at, page, entry));
+            }
+            session.run(chain.as_mut_ops());
+            for (op, (at, page, entry)) in chain.ops().iter().zip(places.into_iter().flatten()) {
+                let kept = match op.outcome() {
+                    Some(Ok(1..)) => Kept::Stream(op.output(), compressor as u8),
+                    Some(Err(Error::DstTooSmall)) => Kept::Poor(page),
+                    _ => Kept::Failed(page),
+                };
+                keep(at, &kept, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the object of one page. With the context of a stream's compressor locked.
+    fn keep(
+        &self,
+        slot: Slot,
+        kept: &Kept<'_>,
+        owner: Owner,
+        account: &Account,
+        entry: &mut PreparedEntry<'_>,
+    ) -> Result<(), StoreError> {
+        let events = self.events();
+        if let Kept::Failed(_) = kept {
+            count(&events.reject_compress_fail, 1);
+        }
+        let object: &[u8] = match kept {
+            Kept::Stream(stream, _) => stream,
+            Kept::Poor(page) | Kept::Failed(page) if account.has_writeback() => *page,
+            Kept::Poor(_) | Kept::Failed(_) => {
+                count(&events.reject_compress_poor, 1);
+                return Err(StoreError::Incompressible { slot });
+            }
+        };
+        let handle = self.objects.alloc(object).map_err(|error| {
+            count(&events.reject_alloc_fail, 1);
+            match error {
+                AllocError::Full => StoreError::PoolLimit,
+                _ => StoreError::NoMemory,
+            }
+        })?;
+        let stored = Stored { at: handle.into_number().get(), checksum: self.checksum_of(object) };
+        let content = match kept {
+            Kept::Stream(_, compressor) => {
+                if let Some(pages) = events.compressed.get(usize::from(*compressor)) {
+                    count(pages, 1);
+                }
+                Content::Compressed(stored, *compressor)
+            }
+            Kept::Poor(_) | Kept::Failed(_) => Content::Raw(stored),
+        };
+        entry.set(content, owner, object.len());
+        Ok(())
+    }
+
+    /// Puts the entries into the tree, one by one. Those that do not come there are freed.
+    fn commit(&self, first: Slot, batch: Batch<'_>, account: &Account) -> Result<(), StoreError> {
+        let mut stale: [Option<Removed>; SUB_BATCH] = [None; SUB_BATCH];
+        let no_memory = |_| {
+            count(&self.events().reject_alloc_fail, 1);
+            StoreError::NoMemory
+        };
+        let mut partition = self.tree.find_or_add(first).map_err(no_memory)?;
+        let mut lists = lock(&account.lists);
+        let (mut pages, mut bytes) = (0, 0);
+        let mut committed = Ok(());
+        for ((at, prepared), stale) in batch.into_iter().enumerate().zip(&mut stale) {
+            let Some(prepared) = prepared else { break };
+            let slot = first.after(at);
+            let value = match &prepared {
+                Prepared::Zero => ZERO,
+                Prepared::Entry(entry) => entry.number + 1,
+            };
+            let old = match partition.set(slot, value) {
+                Ok(old) => old,
+                Err(empty) => {
+                    committed = Err(no_memory(empty));
+                    break;
+                }
+            };
+            *stale = self.removed(old);
+            match prepared {
+                Prepared::Zero => count(&self.events().zero_pages, 1),
+                Prepared::Entry(prepared) => {
+                    (pages, bytes) = (pages + 1, bytes + prepared.bytes);
+                    if let Some(entry) = self.entries.get(prepared.number) {
+                        entry.set_place(partition.place(slot));
+                        entry.refer();
+                        let record = entry.read();
+                        self.count(&record);
+                        self.list(&mut lists, prepared.number, &record);
+                    }
+                    prepared.publish();
+                }
+            }
+        }
+        // With the partition locked, so that nothing is taken off the account before it is on it.
+        account.charge(pages, bytes);
+        drop((lists, partition));
+        self.dispose(&stale);
+        committed
+    }
+}
+
+/// What is kept of a page.
+enum Kept<'k> {
+    Stream(&'k [u8], u8),
+    /// It does not compress.
+    Poor(&'k Page),
+    /// It could not be compressed.
+    Failed(&'k Page),
+}

@@ -1,0 +1,67 @@
+//! A thread that maintains a pool.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::pool::Pool;
+
+/// Maintains a pool until this is dropped: the kernel's `zswap-shrink`.
+///
+/// ```
+/// use acomp_algs as _;
+/// # use acomp_core::Registry;
+/// use std::sync::Arc;
+/// use zswap::{Housekeeping, Pool, Worker};
+///
+/// let builder = Pool::builder(Registry::global()).compressor("lz4");
+/// let pool = Arc::new(builder.housekeeping(Housekeeping::Apart).build()?);
+/// let worker = Worker::start(&pool)?;
+/// drop(worker); // It ends, and the pool stays.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Worker {
+    pool: Arc<Pool>,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread to give.
+    pub fn start(pool: &Arc<Pool>) -> io::Result<Self> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (its_pool, its_end) = (Arc::clone(pool), Arc::clone(&is_over));
+        let thread = thread::Builder::new().name("zswap-shrink".into()).spawn(move || {
+            while !its_end.load(Acquire) {
+                // What cannot be had now is asked for again when it is wanted.
+                let _ = its_pool.maintain();
+                if !its_pool.is_wanting() {
+                    thread::park_timeout(IDLE_MAX);
+                }
+            }
+        })?;
+        pool.set_worker(Some(thread.thread().clone()));
+        Ok(Self { pool: Arc::clone(pool), is_over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.is_over.store(true, Release);
+        self.pool.set_worker(None);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+/// After that, it looks for what could be compacted or returned.
+const IDLE_MAX: Duration = Duration::from_secs(1);
