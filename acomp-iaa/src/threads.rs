@@ -51,6 +51,7 @@ impl fmt::Debug for EngineThreads {
 fn run(alarm: &Alarm, devices: &[Arc<Device>], number: usize) {
     let mut now = Instant::now();
     let mut idle_since = now;
+    let mut is_stuck = false;
     while !alarm.is_over.load(Ordering::Acquire) {
         let done: usize = devices.iter().map(|device| device.drive_from(number, 1)).sum();
         let before = mem::replace(&mut now, Instant::now());
@@ -62,16 +63,19 @@ fn run(alarm: &Alarm, devices: &[Arc<Device>], number: usize) {
         }
         if done > 0 {
             idle_since = now;
+            is_stuck = false;
         } else if now - idle_since < SPIN_MAX {
             spin_loop();
         } else {
             let has_work = || devices.iter().any(|device| device.has_work());
-            if has_work() {
+            if !has_work() {
+                alarm.sleep_unless(has_work);
+            } else if is_stuck {
                 // Nothing that engines could do: they hang, or what is to come is not due.
                 sleep(BACK_OFF);
-            } else {
-                alarm.sleep_unless(has_work);
             }
+            // Or it has come just now.
+            is_stuck = has_work();
             now = Instant::now();
             idle_since = now;
         }

@@ -114,7 +114,8 @@ impl Codec for IaaCodec {
         let is_serial = self.lanes.sync_mode() == SyncMode::Sync;
         let is_interrupted = self.lanes.sync_mode() == SyncMode::AsyncIrq;
         let mut window: Window = [const { Place { at: 0, job: None } }; BATCH_OPS];
-        let window = if is_serial { &mut window[..1] } else { &mut window[..] };
+        let size = if is_serial { 1 } else { ops.len().min(BATCH_OPS) };
+        let window = &mut window[..size];
         let mut order = Order::default();
         let mut is_idle = false;
         let mut spins = 0_u32;

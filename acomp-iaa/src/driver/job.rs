@@ -23,9 +23,9 @@ pub(crate) enum Mode {
 pub(crate) struct Task {
     pub(crate) direction: Direction,
     pub(crate) mode: Mode,
-    pub(crate) src_bytes: usize,
+    src_bytes: u32,
     /// Room for the output in the lease.
-    pub(crate) dst_bytes: usize,
+    dst_bytes: u32,
 }
 
 impl Task {
@@ -40,6 +40,7 @@ impl Task {
         let side_bytes_max = transfer_bytes_max.min(SIDE_BYTES_MAX);
         let fits = (1..=side_bytes_max).contains(&src_bytes) && dst_bytes > 0;
         let dst_bytes = dst_bytes.min(side_bytes_max);
+        let (src_bytes, dst_bytes) = (src_bytes as u32, dst_bytes as u32);
         fits.then_some(Self { direction, mode, src_bytes, dst_bytes })
     }
 
@@ -66,9 +67,9 @@ impl Task {
             operation,
             completion: lease.record_address(),
             src1: lease.address(0),
-            src1_bytes: self.src_bytes as u32,
+            src1_bytes: self.src_bytes,
             dst: lease.address(SIDE_BYTES_MAX),
-            dst_bytes_max: self.dst_bytes as u32,
+            dst_bytes_max: self.dst_bytes,
             src2,
             src2_bytes,
             ..Descriptor::default()
@@ -82,11 +83,18 @@ pub(crate) struct Job {
     flight: Flight,
     task: Task,
     interrupts: bool,
-    /// What the compression reported whose output is being verified.
-    verified: Option<CompletionRecord>,
+    /// What the compression made whose output is being verified.
+    verified: Option<Made>,
     looks: u32,
     /// Since when it is waited for.
     waiting_since_ns: Option<u64>,
+}
+
+/// What a device says that it made.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    bytes: u32,
+    crc: u32,
 }
 
 /// What is known of a job.
@@ -172,19 +180,23 @@ impl Job {
         wq.recovered();
         let lease = flight.land();
         let is_success = record.status == Status::SUCCESS;
+        let made = Made { bytes: record.output_bytes, crc: record.crc };
         if let Some(compressed) = verified {
-            if is_success && record.crc == compressed.crc {
-                return task.output(&wq, lease, &compressed, dst);
+            if is_success && made.crc == compressed.crc {
+                return task.output(&wq, lease, compressed, dst);
             }
             counters.count_failure(record.status);
             return Finished::Answer(Err(Error::VerifyFailed), lease);
         }
         let is_compression = task.direction == Direction::Compress;
+        // A stream ends where its source does.
+        let is_whole = record.bytes_completed == task.src_bytes;
         match lease {
+            lease if is_success && !is_whole => Finished::Again(lease),
             Some(lease) if is_success && is_compression && settings.verify_compress => {
-                task.verify(&wq, lease, record, interrupts)
+                task.verify(&wq, lease, made, interrupts)
             }
-            lease if is_success => task.output(&wq, lease, record, dst),
+            lease if is_success => task.output(&wq, lease, made, dst),
             lease if is_compression => task.refused(record, dst, counters, lease),
             lease => {
                 // A stream that is longer than the page is the stream's fault.
@@ -198,30 +210,21 @@ impl Job {
 }
 
 impl Task {
-    fn output(
-        &self,
-        wq: &Wq,
-        lease: Option<Lease>,
-        record: &CompletionRecord,
-        dst: &mut [u8],
-    ) -> Finished {
-        let len = record.output_bytes as usize;
-        let counted = match self.direction {
-            Direction::Compress => len,
-            Direction::Decompress => self.src_bytes,
-        };
-        // A stream ends where its source does.
-        let is_whole = record.bytes_completed as usize == self.src_bytes;
+    fn output(&self, wq: &Wq, lease: Option<Lease>, made: Made, dst: &mut [u8]) -> Finished {
+        let len = made.bytes as usize;
         if let Some(lease) = &lease
             && let Some(output) = lease.read().get(SIDE_BYTES_MAX..SIDE_BYTES_MAX + len)
             && let Some(dst) = dst.get_mut(..len)
-            && is_whole
         {
             dst.copy_from_slice(output);
-            wq.counters.count_bytes(self.direction, counted);
         } else {
             return Finished::Again(lease);
         }
+        let counted = match self.direction {
+            Direction::Compress => made.bytes,
+            Direction::Decompress => self.src_bytes,
+        };
+        wq.counters.count_bytes(self.direction, counted as usize);
         Finished::Answer(Ok(len), lease)
     }
 
@@ -236,7 +239,7 @@ impl Task {
         if record.analytics_error() == Some(AnalyticsError::OUTPUT_OVERFLOW) {
             counters.count_overflow();
             // There may be more room than the lease has.
-            let has_more_room = dst.len() > self.dst_bytes;
+            let has_more_room = dst.len() > self.dst_bytes as usize;
             return if has_more_room {
                 Finished::Again(lease)
             } else {
@@ -251,22 +254,16 @@ impl Task {
 
     /// Has the device decompress what it compressed, to nowhere, for the checksum. If that cannot
     /// be, software does it all again.
-    fn verify(
-        self,
-        wq: &Arc<Wq>,
-        lease: Lease,
-        record: &CompletionRecord,
-        interrupts: bool,
-    ) -> Finished {
+    fn verify(self, wq: &Arc<Wq>, lease: Lease, made: Made, interrupts: bool) -> Finished {
         lease.renew();
         let descriptor = Descriptor {
             flags: Flags::COMPLETION_VALID | Flags::REQUEST_COMPLETION | Flags::CACHE_CONTROL,
             operation: Operation::Decompress(DECOMPRESS | DecompressFlags::SUPPRESS_OUTPUT),
             completion: lease.record_address(),
             src1: lease.address(SIDE_BYTES_MAX),
-            src1_bytes: record.output_bytes,
+            src1_bytes: made.bytes,
             dst: lease.address(0),
-            dst_bytes_max: self.src_bytes as u32,
+            dst_bytes_max: self.src_bytes,
             ..Descriptor::default()
         };
         let descriptor = with_interrupt(descriptor, wq, interrupts);
@@ -275,7 +272,7 @@ impl Task {
                 flight,
                 task: self,
                 interrupts,
-                verified: Some(*record),
+                verified: Some(made),
                 looks: 0,
                 waiting_since_ns: None,
             }),
