@@ -174,7 +174,7 @@ pub(crate) struct Report {
 impl Report {
     /// Bytes held for all pages over their size: lower is better.
     pub(crate) fn ratio(&self) -> f64 {
-        rounded(self.held.pool_total_size as f64 / (self.pages * PAGE_BYTES) as f64)
+        rounded(self.held.object_bytes as f64 / (self.pages * PAGE_BYTES) as f64)
     }
 
     pub(crate) fn store_mb_s(&self) -> f64 {
@@ -194,7 +194,7 @@ impl Report {
             zero_pages: self.held.zero_pages,
             same_filled: self.held.same_filled_pages,
             incompressible: self.held.stored_incompressible_pages,
-            stored_bytes: self.held.pool_total_size,
+            stored_bytes: self.held.object_bytes,
             ratio: self.ratio(),
             store_mb_s: self.store_mb_s(),
             load_mb_s: self.load_mb_s(),

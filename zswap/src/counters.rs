@@ -19,7 +19,7 @@ macro_rules! counters {
         /// pool.store(Slot(0), &[[0; 4096]], Owner::ROOT).unwrap();
         /// assert_eq!(pool.counters().zero_pages, 1);
         /// assert!(pool.counters().table().any(|row| row == ("swpout_zero", 1)));
-        /// # Ok::<(), zswap::BuildError>(())
+        /// # Ok::<(), acomp_core::OpenError>(())
         /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
@@ -30,6 +30,10 @@ macro_rules! counters {
             pub pool_total_size: u64,
             /// Bytes of the objects themselves.
             pub object_bytes: u64,
+            /// Pages written back to the device so far.
+            pub written_back_pages: u64,
+            /// The same, as `vmstat` calls it.
+            pub pswpout: u64,
             $($(#[doc = $doc])+ pub $name: u64,)+
         }
 
@@ -40,6 +44,8 @@ macro_rules! counters {
                     ("stored_pages", self.stored_pages),
                     ("pool_total_size", self.pool_total_size),
                     ("object_bytes", self.object_bytes),
+                    ("written_back_pages", self.written_back_pages),
+                    ("pswpout", self.pswpout),
                     $((stringify!($name), self.$name),)+
                 ]
                 .into_iter()
@@ -89,8 +95,8 @@ counters! {
     swpin_zero,
     /// Pages loaded from the device so far.
     pswpin,
-    /// Pages written to the device so far.
-    written_back_pages,
+    /// Pages written back to the device so far.
+    zswpwb,
     /// Duplicates dropped for want of memory so far.
     dropped_duplicates,
     /// Stores that found the pool full.
@@ -121,6 +127,8 @@ impl Counters {
             stored_pages: kept.wrapping_add(compressed),
             pool_total_size: pool_total_size as u64,
             object_bytes: object_bytes as u64,
+            written_back_pages: sum.zswpwb,
+            pswpout: sum.zswpwb,
             ..sum
         }
     }

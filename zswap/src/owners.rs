@@ -68,11 +68,6 @@ impl Accounts {
         self.table.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Owner, &Account)> {
-        let owner = |id: usize| Some((Owner::new(id as u16), self.table.get(id)?));
-        (0..self.table.len()).filter_map(owner)
-    }
-
     pub(crate) fn metadata_bytes(&self) -> usize {
         self.table.committed_bytes()
     }

@@ -177,7 +177,7 @@ impl State {
         }
         self.write(device, candidates, &found, &blocks, buffer, &mut reclaimed);
         count(&self.events().reject_reclaim_fail, reclaimed.failed);
-        count(&self.events().written_back_pages, reclaimed.written);
+        count(&self.events().zswpwb, reclaimed.written);
         reclaimed
     }
 

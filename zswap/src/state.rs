@@ -16,7 +16,7 @@ use crate::owners::{Account, Accounts, Lists};
 use crate::pool::Revalidated;
 use crate::slot::Slot;
 use crate::tree::{Locked, Tree};
-use crate::zsmalloc::{Handle, Object, Zsmalloc, lock};
+use crate::zsmalloc::{Object, Zsmalloc, lock};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -133,8 +133,7 @@ impl State {
         match content {
             Content::SameFilled(_) => Some(0),
             Content::Raw(stored) | Content::Compressed(stored, _) => {
-                let number = NonZeroU32::new(stored.at);
-                Some(number.map_or(0, |number| self.objects.free(Handle::from_number(number))))
+                Some(NonZeroU32::new(stored.at).map_or(0, |number| self.objects.release(number)))
             }
             Content::Device(stored) => {
                 if let Some(device) = &self.device {

@@ -49,7 +49,7 @@ fn store_survives_a_driver_that_panics_and_later_pages_are_compressed() {
         pool.store(Slot(100), &[stamped(99)], Owner::ROOT).unwrap();
         let after = pool.counters();
         assert_eq!(after.reject_compress_fail, counters.reject_compress_fail);
-        assert_eq!(after.pool_total_size, STAMP_BYTES as u64);
+        assert_eq!(after.object_bytes, STAMP_BYTES as u64);
     }
 }
 

@@ -111,13 +111,14 @@ fn object_that_is_read_stays_where_it_is() {
         assert!((7..=9).contains(&compacted.objects), "{compacted:?}");
         assert!(kept.iter().all(|object| object.is_intact(&zsmalloc)));
         assert_eq!(zsmalloc.read(first, <[u8]>::as_ptr), Some(start));
-        // Even who has its handle's twin from another allocator does not free it.
+        // Whoever has its handle's twin from another allocator frees it when it is read no more.
         zsmalloc.free(twin(first));
         assert!(kept[0].is(object));
     });
+    assert!(zsmalloc.read(first, <[u8]>::len).is_none());
     zsmalloc.compact(usize::MAX);
-    assert_eq!(zsmalloc.held_bytes(), 61_680);
-    assert!(kept.iter().all(|object| object.is_intact(&zsmalloc)));
+    assert_eq!((zsmalloc.held_bytes(), zsmalloc.stats().objects), (61_680, 9));
+    assert!(kept[1..].iter().all(|object| object.is_intact(&zsmalloc)));
 }
 
 #[test]
@@ -126,7 +127,9 @@ fn compaction_is_bounded_and_goes_on_where_it_ended() {
     let mut objects: Vec<_> =
         (0..1500).map(|seed| Object::new(&zsmalloc, seed, 1000).unwrap()).collect();
     fastrand::Rng::with_seed(1).shuffle(&mut objects);
-    objects.drain(..1000).for_each(|object| zsmalloc.free(object.handle));
+    objects.drain(..1000).for_each(|object| {
+        zsmalloc.free(object.handle);
+    });
     let freeable: usize = zsmalloc.class_stats().map(|class| class.freeable).sum();
     let (mut objects_moved, mut zspages) = (0, 0);
     loop {

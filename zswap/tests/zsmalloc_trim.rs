@@ -16,7 +16,9 @@ fn trim_returns_what_the_reserve_has_no_need_of() {
             (0..10_000).map(|seed| Object::new(&zsmalloc, seed + round, 3000).unwrap()).collect();
         let before = resident_bytes();
         assert_eq!(zsmalloc.trim().unwrap(), 0, "nothing is free");
-        objects.into_iter().for_each(|object| zsmalloc.free(object.handle));
+        objects.into_iter().for_each(|object| {
+            zsmalloc.free(object.handle);
+        });
         let trimmed = zsmalloc.trim().unwrap();
         assert!(trimmed > 24 << 20, "{trimmed} bytes");
         assert!(resident_bytes() + (20 << 20) < before, "the system has them back");

@@ -127,16 +127,22 @@ impl Zsmalloc {
         Some(Object { zsmalloc: self, number: number.get() - 1, pinned: Some(pinned) })
     }
 
-    /// Forgets an object, and returns its length; 0 if there is none.
+    /// Forgets an object.
     ///
     /// The handle of another allocator may name an object of this one: that is then freed.
     #[inline]
     #[expect(clippy::needless_pass_by_value, reason = "nothing is to be freed twice")]
-    pub fn free(&self, handle: Handle) -> usize {
-        let taken = self.memory.cell(handle.index()).and_then(mem::CellRef::take);
-        let Some((len, slot)) = taken else { return 0 };
+    pub fn free(&self, handle: Handle) {
+        self.release(handle.0);
+    }
+
+    /// Forgets the object of a handle that was kept in a word. Its length; 0 if there is none.
+    #[inline]
+    pub(crate) fn release(&self, number: NonZeroU32) -> usize {
+        let cell = self.memory.cell(number.get() as usize - 1);
+        let Some((len, slot)) = cell.and_then(mem::CellRef::take) else { return 0 };
         if let Some(slot) = slot {
-            self.give_back(handle.0.get() - 1, slot);
+            self.give_back(number.get() - 1, slot);
         }
         len
     }
@@ -311,17 +317,6 @@ impl Handle {
     #[inline]
     pub(crate) fn into_number(self) -> NonZeroU32 {
         self.0
-    }
-
-    /// From where it was kept; the word is to be forgotten.
-    #[inline]
-    pub(crate) fn from_number(number: NonZeroU32) -> Self {
-        Self(number)
-    }
-
-    #[inline]
-    fn index(&self) -> usize {
-        self.0.get() as usize - 1
     }
 }
 
