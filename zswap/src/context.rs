@@ -163,7 +163,8 @@ impl Contexts {
         Some(Locked { context: guard, compressor, _dead: dead })
     }
 
-    /// Opens what CPUs have asked for, since they could not do it themselves. Not for the data path.
+    /// Opens what CPUs have asked for, since they could not do it themselves. Not for the data
+    /// path.
     pub(crate) fn refill(&self) {
         let compressor = self.compressors.current();
         for (number, cpu) in self.cpus.iter().enumerate() {

@@ -31,8 +31,8 @@ pub trait SwapDevice: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Unwritten`] tells how many, counted from the first one, are on the device all the same. The
-    /// others stay in memory.
+    /// [`Unwritten`] tells how many, counted from the first one, are on the device all the same.
+    /// The others stay in memory.
     fn write(&self, pages: &[(u32, &Page)]) -> Result<(), Unwritten>;
 }
 

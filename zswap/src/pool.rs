@@ -318,8 +318,8 @@ impl Pool {
         self.state.accounts.get(owner).map(Account::usage)
     }
 
-    /// Lets an owner have so many bytes of objects; `None`: as many as fit. Whether there is such an
-    /// owner.
+    /// Lets an owner have so many bytes of objects; `None`: as many as fit. Whether there is such
+    /// an owner.
     pub fn set_owner_limit(&self, owner: Owner, bytes: Option<u64>) -> bool {
         let account = self.state.accounts.get(owner);
         account.map(|account| account.set_limit(bytes.unwrap_or(u64::MAX))).is_some()

@@ -298,8 +298,30 @@ const NUMBERS: &[&str] = &[
     "NonZeroUsize",
 ];
 const UNITS: &[&str] = &[
-    "BITS", "BYTES", "CHAINS", "COLUMNS", "FAILURES", "LEASES", "LEVELS", "LOG", "MS", "NS", "OPS",
-    "PAGES", "PERCENT", "ROUNDS", "SPINS", "SYMBOLS", "THREADS", "TRIES", "US",
+    "BITS",
+    "BUCKETS",
+    "BYTES",
+    "CHAINS",
+    "COLUMNS",
+    "COMPRESSORS",
+    "ENTRIES",
+    "FAILURES",
+    "LEASES",
+    "LEVELS",
+    "LOG",
+    "MS",
+    "NS",
+    "OBJECTS",
+    "OPS",
+    "PAGES",
+    "PARTITIONS",
+    "PERCENT",
+    "ROUNDS",
+    "SPINS",
+    "SYMBOLS",
+    "THREADS",
+    "TRIES",
+    "US",
 ];
 /// The kernel's own word, whose unit is known; the range of C's `int`.
 const UNITLESS_BOUNDS: &[&str] = &["MAX_BATCH", "C_INT_MAX"];
