@@ -1,9 +1,9 @@
 //! What is kept of one page: 24 bytes, and 8 for its place in a list.
 //!
-//! An entry is named by a number. From [`Entries::take`] until the number stands in the tree, whoever
-//! took it owns it; then the tree does, and who takes the number out of the tree owns it again. What
-//! stands in an entry of the tree is written under the lock of its partition, but for the mark of a
-//! second chance, which belongs to the list's lock.
+//! An entry is named by a number. From [`Entries::take`] until the number stands in the tree,
+//! whoever took it owns it; then the tree does, and who takes the number out of the tree owns it
+//! again. What stands in an entry of the tree is written under the lock of its partition, but for
+//! the mark of a second chance, which belongs to the list's lock.
 
 use std::io;
 use std::sync::Mutex;
