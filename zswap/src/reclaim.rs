@@ -200,6 +200,9 @@ impl State {
             count += 1;
         }
         let pages = pages.get(..count).unwrap_or_default();
+        if pages.is_empty() {
+            return;
+        }
         let written = match device.device.write(pages) {
             Ok(()) => count,
             Err(Unwritten { written, .. }) => written.min(count),
