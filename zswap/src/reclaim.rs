@@ -165,7 +165,11 @@ impl State {
             // One by one: they lie anywhere.
             let filled =
                 self.fill_pages(*slot, std::slice::from_mut(page), std::slice::from_mut(found));
-            let is_it = matches!(found, Found::Entry(now, _) if now == identity);
+            // Duplicates are never written back, also if they have just become some.
+            let is_it = matches!(
+                found,
+                Found::Entry(now, record) if now == identity && !record.is_duplicate
+            );
             match filled {
                 Ok(()) if is_it => *block = device.blocks.take(),
                 // It was loaded or replaced.
