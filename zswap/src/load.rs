@@ -1,5 +1,7 @@
 //! Loading: objects are pinned under the lock of their partition, and read without it.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use acomp_core::{Chain, Error, Op};
 
 use crate::context::SUB_BATCH;
@@ -46,6 +48,7 @@ impl State {
             };
             self.fill_pages(slot, dst, found)?;
             found.iter().for_each(|found| loaded.count(found));
+            self.protect(found);
         }
         for (slot, at, pages) in sub_batches(first, dst.len()) {
             let found = found.get(at..at + pages).unwrap_or_default();
@@ -60,6 +63,18 @@ impl State {
         count(&events.pswpin, loaded.from_device);
         count(&events.zswpin, dst.len() - loaded.zero - loaded.from_device);
         Ok(loaded)
+    }
+
+    /// Each page that comes from the device protects another one from the shrinker.
+    fn protect(&self, found: &[Found]) {
+        for found in found {
+            if let Found::Entry(_, record) = found
+                && let Content::Device(_) = record.content
+                && let Some(account) = self.accounts.get(record.owner)
+            {
+                account.device_reads.fetch_add(1, Relaxed);
+            }
+        }
     }
 
     /// Fills the pages of a sub-batch, and tells what stands under their slots.
