@@ -397,7 +397,8 @@ impl Pool {
             let owner = Owner::new(next as u16);
             let batch = self.shrink(owner, CLUSTER_PAGES);
             failures += usize::from(batch.failed > 0);
-            fruitless = if batch.pages() > 0 { 0 } else { fruitless + 1 };
+            // Each page gets but one second chance: taking it away is a step forward.
+            fruitless = if batch.pages() + batch.rotated > 0 { 0 } else { fruitless + 1 };
             reclaimed.add(batch);
             self.state.objects.compact(COMPACTED_OBJECTS_MAX);
         }
