@@ -258,14 +258,12 @@ impl State {
         stored: Stored,
         page: &mut Page,
     ) -> Result<(), LoadError> {
-        let Some(device) = &self.device else { return Err(self.failed(slot, Error::DeviceLost)) };
+        let Some(device) = &self.device else {
+            return Err(LoadError::Decompress { slot, error: Error::DeviceLost });
+        };
         let read = device.device.read(stored.at, page);
         read.map_err(|error| LoadError::Device { slot, error: error.kind() })?;
-        if checksum(page) != stored.checksum {
-            count(&self.events().checksum_fail, 1);
-            return Err(LoadError::Checksum { slot });
-        }
-        Ok(())
+        if checksum(page) == stored.checksum { Ok(()) } else { Err(LoadError::Checksum { slot }) }
     }
 
     #[inline]
