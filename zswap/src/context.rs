@@ -173,7 +173,12 @@ impl Contexts {
             }
         }
         if !self.opens {
-            drop(self.open(self.first, compressor));
+            // The one that serves everybody else has all of them, also after their driver died.
+            self.compressors.former().chain([compressor]).for_each(|compressor| {
+                if !lock(self.context(self.first)).has_live(compressor) {
+                    drop(self.open(self.first, compressor));
+                }
+            });
         }
     }
 

@@ -12,6 +12,7 @@ use acomp_core::{Acomp, OpenError, Params as AlgParams, Registry};
 
 use crate::blocks::Blocks;
 use crate::clock::{Clock, RealClock};
+use crate::compressors::SwitchError;
 use crate::context::{Contexts, SUB_BATCH};
 use crate::counters::{Counters, Histogram, Latencies, count, pages_of};
 use crate::device::SwapDevice;
@@ -280,7 +281,7 @@ impl Pool {
         let (params, value) = (&self.params, value.trim());
         match name {
             "enabled" => Params::set(&params.enabled, "enabled", value),
-            "compressor" => Ok(self.state.contexts.compressors.switch(value, AlgParams::new())?),
+            "compressor" => Ok(self.switch(value)?),
             "max_pool_percent" => {
                 Params::set_percent(&params.max_pool_percent, "max_pool_percent", value)
             }
@@ -369,12 +370,26 @@ impl Pool {
     pub fn maintain(&self) -> io::Result<Maintained> {
         self.is_wanting.store(false, Release);
         let reclaimed = self.write_back();
-        let cpus = self.state.contexts.cpus();
-        self.state.contexts.drain(|compressor| pages_of(cpus, compressor));
+        self.drain();
         let compacted = self.state.objects.compact(COMPACTED_OBJECTS_MAX);
         self.state.refill()?;
         let bytes_returned = self.state.objects.trim().map_err(io::Error::other)?;
         Ok(Maintained { reclaimed, objects_moved: compacted.objects, bytes_returned })
+    }
+
+    /// Changes the compressor. A session of the new one is opened here, so that those who may not
+    /// open one themselves have it.
+    fn switch(&self, name: &str) -> Result<(), SwitchError> {
+        self.drain();
+        self.state.contexts.compressors.switch(name, AlgParams::new())?;
+        self.state.contexts.refill();
+        Ok(())
+    }
+
+    /// Closes former compressors whose pages are gone.
+    fn drain(&self) {
+        let cpus = self.state.contexts.cpus();
+        self.state.contexts.drain(|compressor| pages_of(cpus, compressor));
     }
 
     /// Whether somebody should call [`maintain`](Self::maintain).
