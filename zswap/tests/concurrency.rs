@@ -162,7 +162,7 @@ fn everything_at_once(time: Duration) {
     let builder = Pool::builder(Registry::global()).compressor("lz4").owners(OWNERS);
     let pool = builder.device(ram).build().unwrap();
     let versions: Vec<Vec<Page>> = (0..SLOTS * 4)
-        .map(|slot| (0..=VERSIONS).map(|n| if n == 0 { filled(0) } else { version(slot, n) }))
+        .map(|slot| (0..=VERSIONS).map(move |n| if n == 0 { filled(0) } else { version(slot, n) }))
         .map(Iterator::collect)
         .collect();
     let end = Instant::now() + time;

@@ -316,6 +316,40 @@ fn former_compressor_that_died_is_opened_again_by_maintenance() {
     }
 }
 
+/// A store opens a session, and meanwhile the compressor is another one, and the former closed.
+#[test]
+fn store_follows_a_switch_that_overtakes_it() {
+    let registry = Registry::from_entries([]);
+    let pool: Arc<OnceLock<Pool>> = Arc::default();
+    let its_pool = Arc::clone(&pool);
+    let (is_deadly, is_armed) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (deadly, armed) = (Arc::clone(&is_deadly), Arc::clone(&is_armed));
+    let a = Toy::new()
+        .named("a")
+        .on_op(move |_, _| if deadly.swap(false, Relaxed) { die() } else { None })
+        .on_open(move || {
+            if armed.swap(false, Relaxed) {
+                let pool = its_pool.get().unwrap();
+                pool.set("compressor", "b").unwrap();
+                pool.maintain().unwrap();
+            }
+            Ok(())
+        });
+    let _a = registry.add(Arc::new(a)).unwrap();
+    let _b = registry.add(Arc::new(Toy::new().named("b"))).unwrap();
+    let pool = pool.get_or_init(|| Pool::builder(&registry).compressor("a").build().unwrap());
+    pool.set_owner_writeback(Owner::new(1), false);
+    is_deadly.store(true, Relaxed);
+    pool.store(Slot(0), &[stamped(0)], Owner::ROOT).unwrap();
+    assert_eq!(pool.counters().reject_compress_fail, 1);
+    is_armed.store(true, Relaxed);
+    assert_eq!(pool.store(Slot(1), &[stamped(1)], Owner::new(1)), Ok(()));
+    assert!(!is_armed.load(Relaxed));
+    assert_eq!(pool.counters().reject_compress_fail, 1, "`b` does it");
+    assert_eq!((load(pool, 0), load(pool, 1)), (Some(stamped(0)), Some(stamped(1))));
+}
+
 /// A page goes while it is loaded, and its compressor with it: what takes the number of that must
 /// not get the page.
 #[test]
