@@ -137,15 +137,18 @@ impl Contexts {
             let is_live = guard.has_live(compressor);
             return is_live.then_some(Locked { context: guard, compressor, _dead: None });
         }
-        for _ in 0..SWITCHES_MAX {
+        for _ in 0..SWITCH_TRIES_MAX {
+            let switches = self.compressors.switches();
             let compressor = wanted.unwrap_or_else(|| self.compressors.current());
-            // Who stores must still be right about the compressor now that a context is locked:
-            // otherwise its pages may be counted when nobody looks any more.
-            let is_it =
-                |_: &Locked<'_>| wanted.is_some() || self.compressors.current() == compressor;
-            let locked = self.open(cpu, compressor).filter(is_it);
-            let locked = locked.or_else(|| self.open(self.first, compressor).filter(is_it));
-            if locked.is_some() || wanted.is_some() || self.compressors.current() == compressor {
+            let locked = self.open(cpu, compressor).or_else(|| self.open(self.first, compressor));
+            let is_it = match &locked {
+                // Who stores must still be right about the compressor now that a context is
+                // locked: else its pages may be counted when nobody looks any more.
+                Some(_) => self.compressors.current() == compressor,
+                // It may have been closed meanwhile.
+                None => self.compressors.switches() == switches,
+            };
+            if is_it || wanted.is_some() {
                 return locked;
             }
         }
@@ -229,7 +232,7 @@ impl Contexts {
 }
 
 /// Changes of the compressor that one store follows.
-const SWITCHES_MAX: usize = 8;
+const SWITCH_TRIES_MAX: usize = 8;
 
 fn buffers_of(acomp: &Acomp) -> Box<[Page]> {
     vec![[0; PAGE_BYTES]; acomp.batch_size().get().min(SUB_BATCH)].into()
