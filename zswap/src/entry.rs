@@ -76,9 +76,20 @@ impl Entry {
         Record { content, owner, is_duplicate: meta & DUPLICATE != 0 }
     }
 
-    /// Clears all marks but that of a duplicate.
+    /// With a second chance.
+    #[inline]
+    pub(crate) fn write_new(&self, record: Record) {
+        self.write_marked(record, REFERENCED);
+    }
+
+    /// Without a second chance.
     #[inline]
     pub(crate) fn write(&self, record: Record) {
+        self.write_marked(record, 0);
+    }
+
+    #[inline]
+    fn write_marked(&self, record: Record, mark: u32) {
         let bits = |stored: Stored| u64::from(stored.checksum) << 32 | u64::from(stored.at);
         let (kind, value) = match record.content {
             Content::SameFilled(word) => (SAME_FILLED, word),
@@ -91,7 +102,7 @@ impl Entry {
         let duplicate = if record.is_duplicate { DUPLICATE } else { 0 };
         let owner = u32::from(record.owner.id()) << OWNER_SHIFT;
         self.value.store(value, Relaxed);
-        self.meta.store(kind | duplicate | owner, Relaxed);
+        self.meta.store(kind | duplicate | owner | mark, Relaxed);
     }
 
     #[inline]
@@ -102,12 +113,6 @@ impl Entry {
     #[inline]
     pub(crate) fn set_place(&self, place: u32) {
         self.place.store(place, Relaxed);
-    }
-
-    /// Gives it a second chance.
-    #[inline]
-    pub(crate) fn refer(&self) {
-        self.meta.fetch_or(REFERENCED, Relaxed);
     }
 
     /// Takes its second chance away; whether it had one.

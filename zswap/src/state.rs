@@ -219,8 +219,7 @@ impl State {
         {
             self.unlist(account, identity.number, &record);
             let record = Record { is_duplicate: false, ..record };
-            entry.write(record);
-            entry.refer();
+            entry.write_new(record);
             self.list(&mut lock(&account.lists), identity.number, &record);
             uncount(&self.events().duplicate_pages, 1);
         }

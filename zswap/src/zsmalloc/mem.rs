@@ -15,7 +15,8 @@
 //! - The *tags* of the slots lie at the end of the frame, which they belong to, and are touched
 //!   only under its lock. They are apart from the slots so that freeing an object does not touch
 //!   its cache lines.
-//! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it,
+//! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it (or
+//!   [`Reserved::fill`], where nobody else can),
 //!   [`CellRef::take`] and [`CellRef::lock`] give it back, and only while nobody reads; what is to
 //!   be taken while it is read, the last reader gets ([`Pinned::unpin`]). A
 //!   [`Pinned`] is a reader, counted in the bits until it is unpinned.
@@ -379,6 +380,12 @@ impl Slot<'_> {
         self.len
     }
 
+    /// As a full cell keeps it.
+    #[inline]
+    fn bits(&self) -> u64 {
+        (self.unit as u64) << UNIT_SHIFT | ((self.len - 1) as u64) << LEN_SHIFT | FULL
+    }
+
     /// The frame that it is cut from.
     #[inline]
     pub(crate) fn frame(&self) -> usize {
@@ -405,11 +412,19 @@ impl<'m> CellRef<'m> {
     /// Puts a slot into an empty or locked cell, for everyone to read.
     #[inline]
     pub(crate) fn put(self, slot: Slot<'m>) -> Result<(), Slot<'m>> {
-        let bits = (slot.unit as u64) << UNIT_SHIFT | ((slot.len - 1) as u64) << LEN_SHIFT | FULL;
+        let bits = slot.bits();
         let is_ours = ptr::eq(slot.memory, self.memory);
         let is_free = |old| matches!(old & STATE, EMPTY | LOCKED);
         let put = |old| (is_ours && is_free(old)).then_some(bits);
         self.cell.0.fetch_update(Release, Relaxed, put).map(drop).map_err(|_| slot)
+    }
+
+    /// Makes an empty cell nobody else's, to be filled. `None` if it is not empty.
+    #[inline]
+    pub(crate) fn reserve(self) -> Option<Reserved<'m>> {
+        let reserve = |old| (old & STATE == EMPTY).then_some(RESERVED);
+        self.cell.0.fetch_update(Acquire, Relaxed, reserve).ok()?;
+        Some(Reserved(self))
     }
 
     /// Takes the slot out, and tells the length of the object. `None` if there is none. If somebody
@@ -489,6 +504,24 @@ impl<'m> CellRef<'m> {
 #[inline]
 fn object_bytes(bits: u64) -> usize {
     ((bits & LEN) >> LEN_SHIFT) as usize + 1
+}
+
+/// A cell that only the holder of this can fill: nobody pins, puts or takes anything there. One that
+/// is dropped stays so.
+#[derive(Debug)]
+#[must_use = "to be filled"]
+pub(crate) struct Reserved<'m>(CellRef<'m>);
+
+impl<'m> Reserved<'m> {
+    /// Fills the cell, for everyone to read. A plain store: whoever copied the object just before
+    /// is not held up until the copy has left for memory.
+    #[inline]
+    pub(crate) fn fill(self, slot: Slot<'m>) -> Result<(), Slot<'m>> {
+        let Self(CellRef { memory, cell }) = self;
+        let is_ours = ptr::eq(slot.memory, memory);
+        cell.0.store(if is_ours { slot.bits() } else { EMPTY }, Release);
+        if is_ours { Ok(()) } else { Err(slot) }
+    }
 }
 
 /// An object that is read: it stays where it is for so long. One that is not unpinned stays for
@@ -618,14 +651,16 @@ const TAG_BYTES: usize = 4;
 const NO_SLOT: u16 = u16::MAX;
 const SPINS_MAX: u32 = 64;
 
-const STATE: u64 = 0b11;
+const STATE: u64 = 0b111;
 const EMPTY: u64 = 0;
 const FULL: u64 = 1;
 const LOCKED: u64 = 2;
 /// Taken while it was read.
 const DOOMED: u64 = 3;
-const READER: u64 = 1 << 2;
-const READERS: u64 = 0x3FFF << 2;
+/// To be filled by one who alone may.
+const RESERVED: u64 = 4;
+const READER: u64 = 1 << 3;
+const READERS: u64 = 0x1FFF << 3;
 const LEN_SHIFT: u32 = 16;
 const LEN: u64 = 0xFFF << LEN_SHIFT;
 const UNIT_SHIFT: u32 = 28;
@@ -738,7 +773,11 @@ mod test {
         assert!(reader.unpin().is_none() && other.len() == 101);
         let slot = other.unpin().unwrap();
         assert!(slot.len() == 101 && slot.frame() == 40 && cell.take().is_none());
-        cell.put(third).unwrap();
+        let reserved = cell.reserve().unwrap();
+        assert!(cell.reserve().is_none() && cell.take().is_none() && cell.pin().is_none());
+        let third = cell.put(third).unwrap_err();
+        reserved.fill(third).unwrap();
+        assert!(cell.reserve().is_none());
         assert_eq!(cell.take().unwrap().1.unwrap().len(), 102);
     }
 
