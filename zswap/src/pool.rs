@@ -145,6 +145,7 @@ impl Pool {
             owners: OWNERS,
             device: None,
             has_checksums: false,
+            hash_key: None,
             housekeeping: Housekeeping::default(),
             clock: None,
         }
@@ -210,18 +211,7 @@ impl Pool {
     ///
     /// What is stored cannot be compared, as for [`load`](Self::load). It stays: store the page.
     pub fn revalidate(&self, slot: Slot, page: &Page) -> Result<Revalidated, LoadError> {
-        let (mut stored, mut found) = ([0; PAGE_BYTES], Found::Nothing);
-        let filled = self.state.fill_pages(
-            slot,
-            std::slice::from_mut(&mut stored),
-            std::slice::from_mut(&mut found),
-        );
-        match filled {
-            Err(LoadError::NotFound { .. }) => return Ok(Revalidated::Gone),
-            filled => filled?,
-        }
-        let is_same = stored == *page;
-        Ok(self.state.settle(slot, &found, is_same))
+        self.state.revalidate(slot, page)
     }
 
     /// Forgets the page under a slot, if there is one.
@@ -526,6 +516,7 @@ pub struct Builder {
     owners: u16,
     device: Option<Arc<dyn SwapDevice>>,
     has_checksums: bool,
+    hash_key: Option<u64>,
     housekeeping: Housekeeping,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -574,6 +565,15 @@ impl Builder {
         self
     }
 
+    /// Tells by a hash of 128 bits with this key whether a page is its duplicate, not by
+    /// decompressing it: some ten times as fast, for 16 bytes per page more. The key should be
+    /// random, and nobody's who chooses what pages contain: two pages of the same hash would be
+    /// taken for one.
+    pub fn hash_duplicates(mut self, key: u64) -> Self {
+        self.hash_key = Some(key);
+        self
+    }
+
     /// Who takes memory from the system.
     pub fn housekeeping(mut self, housekeeping: Housekeeping) -> Self {
         self.housekeeping = housekeeping;
@@ -606,11 +606,12 @@ impl Builder {
         let state = State {
             contexts,
             tree: Tree::new(entries_max).map_err(no_memory)?,
-            entries: Entries::new(entries_max).map_err(no_memory)?,
+            entries: Entries::new(entries_max, self.hash_key.is_some()).map_err(no_memory)?,
             objects: Zsmalloc::new(config).map_err(|error| OpenError::Device(error.into()))?,
             accounts: Accounts::new(self.owners.into()).map_err(no_memory)?,
             device: device.transpose().map_err(no_memory)?,
             has_checksums: self.has_checksums,
+            hash_key: self.hash_key,
         };
         Ok(Pool {
             state,

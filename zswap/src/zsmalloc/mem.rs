@@ -506,8 +506,8 @@ fn object_bytes(bits: u64) -> usize {
     ((bits & LEN) >> LEN_SHIFT) as usize + 1
 }
 
-/// A cell that only the holder of this can fill: nobody pins, puts or takes anything there. Dropped,
-/// it leaves the cell so.
+/// A cell that only the holder of this can fill: nobody pins, puts or takes anything there.
+/// Dropped, it leaves the cell so.
 #[derive(Debug)]
 #[must_use = "to be filled"]
 pub(crate) struct Reserved<'m>(CellRef<'m>);

@@ -11,7 +11,7 @@ use acomp_core::{
     AlgInfo, Algorithm, Codec, Direction, Error, ExecutedOn, OpenError, Ops, Outcome, Params,
     Registry,
 };
-use zswap::{PAGE_BYTES, Pool};
+use zswap::{Builder, PAGE_BYTES, Pool};
 
 /// A stream is the page without the zeros at its end.
 pub(crate) struct Toy {
@@ -77,9 +77,13 @@ impl Toy {
 
     /// A pool that compresses with this toy.
     pub(crate) fn pool(self) -> Pool {
+        self.pool_with(|builder| builder)
+    }
+
+    pub(crate) fn pool_with(self, describe: impl FnOnce(Builder) -> Builder) -> Pool {
         let registry = Registry::from_entries([]);
         let _guard = registry.add(Arc::new(self)).unwrap();
-        Pool::builder(&registry).compressor("toy").build().unwrap()
+        describe(Pool::builder(&registry).compressor("toy")).build().unwrap()
     }
 
     fn hooks_mut(&mut self) -> &mut Hooks {
