@@ -1,5 +1,5 @@
-//! Duplicates: stored pages that the caller has as well. They are compared when he forgets the page,
-//! and are dropped when memory is short.
+//! Duplicates: stored pages that the caller has as well. They are compared when he forgets the
+//! page, and are dropped when memory is short.
 
 use std::slice::from_mut;
 

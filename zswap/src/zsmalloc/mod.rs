@@ -31,6 +31,7 @@ mod mem;
 mod numbers;
 mod reserve;
 mod stats;
+mod word;
 
 use std::io;
 use std::num::NonZeroU32;
