@@ -25,6 +25,8 @@ pub(crate) struct Compressors {
 struct Slots {
     /// The one that stores, which is one of them.
     current: Acomp,
+    /// As it was asked for.
+    name: String,
     all: [Option<Acomp>; COMPRESSORS_MAX],
 }
 
@@ -48,7 +50,7 @@ impl Compressors {
         Ok(Self {
             registry,
             current: AtomicUsize::new(0),
-            slots: Mutex::new(Slots { current: first, all }),
+            slots: Mutex::new(Slots { current: first, name: name.to_owned(), all }),
             uses: Default::default(),
         })
     }
@@ -76,6 +78,9 @@ impl Compressors {
     /// Makes `name` the one that stores. One that is still there under the same name becomes it
     /// again; the same name as now changes nothing.
     pub(crate) fn switch(&self, name: &str, params: Params) -> Result<(), SwitchError> {
+        if lock(&self.slots).name == name {
+            return Ok(());
+        }
         // Outside the lock: it allocates, and may run a self-test.
         let new = Acomp::alloc_in(&self.registry, name, params)?;
         let mut slots = lock(&self.slots);
@@ -89,6 +94,7 @@ impl Compressors {
         };
         let gone = slots.all.get_mut(number).and_then(|place| place.replace(new.clone()));
         let former = mem::replace(&mut slots.current, new);
+        name.clone_into(&mut slots.name);
         self.current.store(number, Release);
         drop(slots);
         drop((gone, former)); // Outside the lock: this may run the driver's code.

@@ -129,7 +129,6 @@ impl Contexts {
 
     #[cold]
     fn lock_another(&self, wanted: Option<usize>) -> Option<Locked<'_>> {
-        let compressor = wanted.unwrap_or_else(|| self.compressors.current());
         let cpu = self.current();
         if !self.opens {
             self.cpus[cpu].is_wanting.store(true, Relaxed);
@@ -138,7 +137,19 @@ impl Contexts {
             let is_live = guard.has_live(compressor);
             return is_live.then_some(Locked { context: guard, compressor, _dead: None });
         }
-        self.open(cpu, compressor).or_else(|| self.open(self.first, compressor))
+        for _ in 0..SWITCHES_MAX {
+            let compressor = wanted.unwrap_or_else(|| self.compressors.current());
+            // Who stores must still be right about the compressor now that a context is locked:
+            // otherwise its pages may be counted when nobody looks any more.
+            let is_it =
+                |_: &Locked<'_>| wanted.is_some() || self.compressors.current() == compressor;
+            let locked = self.open(cpu, compressor).filter(is_it);
+            let locked = locked.or_else(|| self.open(self.first, compressor).filter(is_it));
+            if locked.is_some() || wanted.is_some() || self.compressors.current() == compressor {
+                return locked;
+            }
+        }
+        None
     }
 
     /// The new session is opened outside the lock: opening allocates, and memory pressure may lead
@@ -173,7 +184,12 @@ impl Contexts {
             }
         }
         if !self.opens {
-            drop(self.open(self.first, compressor));
+            // The one that serves everybody else has all of them, also after their driver died.
+            self.compressors.former().chain([compressor]).for_each(|compressor| {
+                if !lock(self.context(self.first)).has_live(compressor) {
+                    drop(self.open(self.first, compressor));
+                }
+            });
         }
     }
 
@@ -211,6 +227,9 @@ impl Contexts {
         current_cpu() % self.cpus.len()
     }
 }
+
+/// Changes of the compressor that one store follows.
+const SWITCHES_MAX: usize = 8;
 
 fn buffers_of(acomp: &Acomp) -> Box<[Page]> {
     vec![[0; PAGE_BYTES]; acomp.batch_size().get().min(SUB_BATCH)].into()

@@ -115,6 +115,8 @@ counters! {
     decompress_fail,
     /// Objects, or pages of the device, whose checksum was wrong.
     checksum_fail,
+    /// Pages that the device did not give back.
+    device_read_fail,
 }
 
 impl Counters {

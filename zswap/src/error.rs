@@ -89,7 +89,7 @@ pub enum LoadError {
         /// The first slot that failed.
         slot: Slot,
     },
-    /// The device did not give the page back.
+    /// The device did not give the page back; counted as `device_read_fail`.
     #[error("the page under slot {} cannot be read from the device: {error}", slot.0)]
     Device {
         /// The first slot that failed.

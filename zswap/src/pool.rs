@@ -12,6 +12,7 @@ use acomp_core::{Acomp, OpenError, Params as AlgParams, Registry};
 
 use crate::blocks::Blocks;
 use crate::clock::{Clock, RealClock};
+use crate::compressors::SwitchError;
 use crate::context::{Contexts, SUB_BATCH};
 use crate::counters::{Counters, Histogram, Latencies, count, pages_of};
 use crate::device::SwapDevice;
@@ -270,7 +271,7 @@ impl Pool {
         let (params, value) = (&self.params, value.trim());
         match name {
             "enabled" => Params::set(&params.enabled, "enabled", value),
-            "compressor" => Ok(self.state.contexts.compressors.switch(value, AlgParams::new())?),
+            "compressor" => Ok(self.switch(value)?),
             "max_pool_percent" => {
                 Params::set_percent(&params.max_pool_percent, "max_pool_percent", value)
             }
@@ -359,12 +360,26 @@ impl Pool {
     pub fn maintain(&self) -> io::Result<Maintained> {
         self.is_wanting.store(false, Release);
         let reclaimed = self.write_back();
-        let cpus = self.state.contexts.cpus();
-        self.state.contexts.drain(|compressor| pages_of(cpus, compressor));
+        self.drain();
         let compacted = self.state.objects.compact(COMPACTED_OBJECTS_MAX);
         self.state.refill()?;
         let bytes_returned = self.state.objects.trim().map_err(io::Error::other)?;
         Ok(Maintained { reclaimed, objects_moved: compacted.objects, bytes_returned })
+    }
+
+    /// Changes the compressor. A session of the new one is opened here, so that those who may not
+    /// open one themselves have it.
+    fn switch(&self, name: &str) -> Result<(), SwitchError> {
+        self.drain();
+        self.state.contexts.compressors.switch(name, AlgParams::new())?;
+        self.state.contexts.refill();
+        Ok(())
+    }
+
+    /// Closes former compressors whose pages are gone.
+    fn drain(&self) {
+        let cpus = self.state.contexts.cpus();
+        self.state.contexts.drain(|compressor| pages_of(cpus, compressor));
     }
 
     /// Whether somebody should call [`maintain`](Self::maintain).
@@ -387,7 +402,8 @@ impl Pool {
             let owner = Owner::new(next as u16);
             let batch = self.shrink(owner, CLUSTER_PAGES);
             failures += usize::from(batch.failed > 0);
-            fruitless = if batch.pages() > 0 { 0 } else { fruitless + 1 };
+            // Each page gets but one second chance: taking it away is a step forward.
+            fruitless = if batch.pages() + batch.rotated > 0 { 0 } else { fruitless + 1 };
             reclaimed.add(batch);
             self.state.objects.compact(COMPACTED_OBJECTS_MAX);
         }

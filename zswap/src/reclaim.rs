@@ -165,7 +165,11 @@ impl State {
             // One by one: they lie anywhere.
             let filled =
                 self.fill_pages(*slot, std::slice::from_mut(page), std::slice::from_mut(found));
-            let is_it = matches!(found, Found::Entry(now, _) if now == identity);
+            // Duplicates are never written back, also if they have just become some.
+            let is_it = matches!(
+                found,
+                Found::Entry(now, record) if now == identity && !record.is_duplicate
+            );
             match filled {
                 Ok(()) if is_it => *block = device.blocks.take(),
                 // It was loaded or replaced.
@@ -200,6 +204,9 @@ impl State {
             count += 1;
         }
         let pages = pages.get(..count).unwrap_or_default();
+        if pages.is_empty() {
+            return;
+        }
         let written = match device.device.write(pages) {
             Ok(()) => count,
             Err(Unwritten { written, .. }) => written.min(count),
@@ -251,14 +258,12 @@ impl State {
         stored: Stored,
         page: &mut Page,
     ) -> Result<(), LoadError> {
-        let Some(device) = &self.device else { return Err(self.failed(slot, Error::DeviceLost)) };
+        let Some(device) = &self.device else {
+            return Err(LoadError::Decompress { slot, error: Error::DeviceLost });
+        };
         let read = device.device.read(stored.at, page);
         read.map_err(|error| LoadError::Device { slot, error: error.kind() })?;
-        if checksum(page) != stored.checksum {
-            count(&self.events().checksum_fail, 1);
-            return Err(LoadError::Checksum { slot });
-        }
-        Ok(())
+        if checksum(page) == stored.checksum { Ok(()) } else { Err(LoadError::Checksum { slot }) }
     }
 
     #[inline]

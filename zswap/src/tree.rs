@@ -248,7 +248,8 @@ impl Tree {
     /// With `spare` locked, and the partition.
     fn link(&self, number: usize, partition: &Partition) {
         let Some(bucket) = self.bucket(partition.key.load(Relaxed)) else { return };
-        partition.next.store(bucket.load(Relaxed), Relaxed);
+        // Released: who is led astray by it must see that the chain has changed.
+        partition.next.store(bucket.load(Relaxed), Release);
         bucket.store(number as u32 + 1, Release);
     }
 

@@ -75,15 +75,23 @@ impl Toy {
         self
     }
 
+    /// Another name than `toy`, for a registry with several.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.info = self.info.with_names(name.to_owned(), format!("{name}-rs"));
+        self
+    }
+
     /// A pool that compresses with this toy.
     pub(crate) fn pool(self) -> Pool {
         self.pool_with(|builder| builder)
     }
 
+    /// The same, after `describe`.
     pub(crate) fn pool_with(self, describe: impl FnOnce(Builder) -> Builder) -> Pool {
         let registry = Registry::from_entries([]);
+        let name = self.info.name.clone();
         let _guard = registry.add(Arc::new(self)).unwrap();
-        describe(Pool::builder(&registry).compressor("toy")).build().unwrap()
+        describe(Pool::builder(&registry).compressor(&name)).build().unwrap()
     }
 
     fn hooks_mut(&mut self) -> &mut Hooks {
