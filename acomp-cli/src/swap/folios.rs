@@ -61,7 +61,10 @@ impl Folios<'_> {
     /// do: here, so that nothing depends on how fast that one is.
     fn is_stored(&self, slot: Slot, folio: &[Page]) -> Result<bool> {
         let mut stored = self.pool.store(slot, folio, Owner::ROOT);
-        if stored.is_err() && self.pool.is_wanting() {
+        for _ in 0..RETRIES_MAX {
+            if stored.is_ok() || !self.pool.is_wanting() {
+                break;
+            }
             self.pool.maintain()?;
             stored = self.pool.store(slot, folio, Owner::ROOT);
         }
@@ -90,3 +93,6 @@ impl Folios<'_> {
         Ok(())
     }
 }
+
+/// In a small pool, a folio may need more than one maintenance makes room for.
+const RETRIES_MAX: usize = 4;

@@ -55,6 +55,22 @@ fn a_table_has_a_line_for_each_row() {
 }
 
 #[test]
+fn zswap_params_are_the_kernels_with_their_defaults_and_meanings() {
+    let rows = rows(&["zswap", "params"]);
+    let of = |key: &str| rows.iter().map(|row| row[key].as_str().unwrap()).collect::<Vec<_>>();
+    let names = [
+        "enabled",
+        "compressor",
+        "max_pool_percent",
+        "accept_threshold_percent",
+        "shrinker_enabled",
+    ];
+    assert_eq!(of("name"), names);
+    assert_eq!(of("default"), ["Y", "the builder's", "20", "90", "N"]);
+    assert!(of("meaning").iter().all(|meaning| meaning.len() > 10), "{rows:?}");
+}
+
+#[test]
 fn selftest_of_a_name_runs_its_drivers_only() {
     let rows = rows(&["selftest", "null"]);
     assert_eq!(rows.len(), 1);
