@@ -114,8 +114,9 @@ impl<'s> Filled<'s> {
 /// much the resident memory of the process grew. A folio from each slot on.
 fn known_of(folio_pages: usize, slots: impl Iterator<Item = Slot>) -> Result<(f64, f64)> {
     let mut folio = vec![[0; PAGE_BYTES]; folio_pages];
-    let before = resident_bytes()?;
     let pool = roomy_pool()?;
+    // From here on, so that the reserve for objects does not count.
+    let before = resident_bytes()?.saturating_sub(pool.metadata_bytes() as u64);
     let mut pages = 0_u64;
     for slot in slots {
         for page in &mut folio {
@@ -131,7 +132,7 @@ fn known_of(folio_pages: usize, slots: impl Iterator<Item = Slot>) -> Result<(f6
 
 fn roomy_pool() -> Result<Pool> {
     let builder = Pool::builder(Registry::global()).compressor("lz4");
-    let pool = builder.total_bytes(ROOM_BYTES).reserve_bytes(0).build()?;
+    let pool = builder.total_bytes(ROOM_BYTES).build()?;
     pool.set("max_pool_percent", "100")?;
     Ok(pool)
 }
