@@ -61,12 +61,13 @@ impl Folios<'_> {
     /// do: here, so that nothing depends on how fast that one is.
     fn is_stored(&self, slot: Slot, folio: &[Page]) -> Result<bool> {
         let mut stored = self.pool.store(slot, folio, Owner::ROOT);
-        for _ in 0..RETRIES_MAX {
-            if stored.is_ok() || !self.pool.is_wanting() {
-                break;
-            }
-            self.pool.maintain()?;
+        // Pages that were just stored get a second chance first, some at a time.
+        let mut tries = RETRIES_MIN + self.pages.len() / PAGES_OF_A_TRY;
+        while stored.is_err() && self.pool.is_wanting() && tries > 0 {
+            let reclaimed = self.pool.maintain()?.reclaimed;
             stored = self.pool.store(slot, folio, Owner::ROOT);
+            let has_helped = reclaimed.pages() + reclaimed.rotated > 0;
+            tries = if has_helped { tries - 1 } else { 0 };
         }
         match stored {
             Ok(()) => Ok(true),
@@ -95,4 +96,6 @@ impl Folios<'_> {
 }
 
 /// In a small pool, a folio may need more than one maintenance makes room for.
-const RETRIES_MAX: usize = 4;
+const RETRIES_MIN: usize = 4;
+/// At least so many are looked at.
+const PAGES_OF_A_TRY: usize = 32;

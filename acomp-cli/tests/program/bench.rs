@@ -65,7 +65,7 @@ fn zswap_has_a_row_for_each_codec_and_one_for_the_whole() {
         assert!(row["store_extra_us"].is_number() && row["load_extra_us"].is_number(), "{row}");
     }
     let whole = &rows[2];
-    let number = |key: &str| whole[key].as_f64().unwrap_or_else(|| panic!("no {key} in {whole}"));
+    let number = |key: &str| whole[key].as_f64().expect(key);
     for key in ["lz4_store_us", "lz4_load_us", "lz4_codec_store_us", "lz4_codec_load_us"] {
         assert!(number(key) > 0.0, "{key} of {whole}");
     }

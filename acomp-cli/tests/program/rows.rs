@@ -39,8 +39,10 @@ fn without_arguments_it_is_the_demo_and_every_page_comes_back() {
 fn demo_shows_what_drivers_counted_if_asked() {
     assert!(rows(&["demo"]).iter().all(|row| row["stats"].is_null()));
     for row in rows(&["demo", "--stats"]) {
-        let stats = &row["stats"];
-        assert_eq!(stats["decompress_bytes_out"], stats["compress_bytes_in"], "{row}");
+        let keys = ["decompress_bytes_out", "compress_bytes_in"];
+        let [out, taken] = keys.map(|key| row["stats"][key].as_u64().unwrap());
+        // A page is compressed again if memory for its object has to be had first.
+        assert!(out <= taken && taken - out <= out / 100, "{row}");
     }
 }
 

@@ -142,7 +142,8 @@ fn special(dir: &TempDir, args: &[&str]) -> Value {
 }
 
 fn number(row: &Value, key: &str) -> u64 {
-    row[key].as_u64().unwrap_or_else(|| panic!("no {key} in {row}"))
+    let number = row[key].as_u64();
+    number.expect(key)
 }
 
 const FILES: usize = 40;
