@@ -162,8 +162,13 @@ impl Pool {
     pub fn store(&self, first: Slot, folio: &[Page], owner: Owner) -> Result<(), StoreError> {
         let from_ns = self.sample();
         let stored = self.store_folio(first, folio, owner);
-        if stored.is_err() {
+        if let Err(error) = stored {
             self.purge(first, folio.len());
+            if error == StoreError::PoolLimit {
+                count(&self.state.events().pool_limit_hit, 1);
+                // With all of the total for the pool, it is the allocator that finds it full.
+                self.reached_full.store(true, Relaxed);
+            }
             if self.reached_full.load(Relaxed) {
                 self.want();
             }
@@ -422,7 +427,6 @@ impl Pool {
             return Err(StoreError::OwnerLimit { owner });
         }
         if self.is_full() {
-            count(&self.state.events().pool_limit_hit, 1);
             return Err(StoreError::PoolLimit);
         }
         let mut zero_pages = 0;
