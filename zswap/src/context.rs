@@ -137,7 +137,7 @@ impl Contexts {
             let is_live = guard.has_live(compressor);
             return is_live.then_some(Locked { context: guard, compressor, _dead: None });
         }
-        for _ in 0..SWITCHES_MAX {
+        for _ in 0..SWITCH_TRIES_MAX {
             let compressor = wanted.unwrap_or_else(|| self.compressors.current());
             // Who stores must still be right about the compressor now that a context is locked:
             // otherwise its pages may be counted when nobody looks any more.
@@ -229,7 +229,7 @@ impl Contexts {
 }
 
 /// Changes of the compressor that one store follows.
-const SWITCHES_MAX: usize = 8;
+const SWITCH_TRIES_MAX: usize = 8;
 
 fn buffers_of(acomp: &Acomp) -> Box<[Page]> {
     vec![[0; PAGE_BYTES]; acomp.batch_size().get().min(SUB_BATCH)].into()
