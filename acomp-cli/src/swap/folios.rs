@@ -62,7 +62,7 @@ impl Folios<'_> {
     fn is_stored(&self, slot: Slot, folio: &[Page]) -> Result<bool> {
         let mut stored = self.pool.store(slot, folio, Owner::ROOT);
         // Pages that were just stored get a second chance first, some at a time.
-        let mut tries = TRIES_MIN + self.pages.len() / PAGES_OF_A_TRY;
+        let mut tries = TRIES + self.pages.len() / PAGES_OF_A_TRY;
         while stored.is_err() && self.pool.is_wanting() && tries > 0 {
             let reclaimed = self.pool.maintain()?.reclaimed;
             stored = self.pool.store(slot, folio, Owner::ROOT);
@@ -96,6 +96,6 @@ impl Folios<'_> {
 }
 
 /// In a small pool, a folio may need more than one maintenance makes room for.
-const TRIES_MIN: usize = 4;
+const TRIES: usize = 4;
 /// At least so many are looked at.
 const PAGES_OF_A_TRY: usize = 32;
