@@ -1,8 +1,6 @@
 //! What was damaged is refused or at least no harm: drivers that decompress wrongly, and devices
 //! that give something else back.
 
-#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
-
 mod devices;
 mod pages;
 mod toys;
@@ -12,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use acomp_algs as _;
 use acomp_core::{Direction, Error, Registry};
-use zswap::{Load, LoadError, Loaded, Owner, PAGE_BYTES, Pool, Revalidated, Slot, StoreError};
+use zswap::{
+    Builder, Load, LoadError, Loaded, Owner, PAGE_BYTES, Pool, Revalidated, Slot, StoreError,
+};
 
 use devices::Ram;
 use pages::{filled, mixed, random, stamped};
@@ -35,7 +35,7 @@ fn driver_that_decompresses_wrongly_is_found_out_by_length_or_error() {
                 Direction::Decompress => Some(answer),
             };
             let toy = Toy::new().on_op(lies);
-            let pool = if has_checksums { toy.pool_with(|b| b.checksums()) } else { toy.pool() };
+            let pool = if has_checksums { toy.pool_with(Builder::checksums) } else { toy.pool() };
             pool.store(Slot(7), &[random(0), stamped(1), filled(2)], Owner::ROOT).unwrap();
             let refused = Err(LoadError::Decompress { slot: Slot(8), error });
             for how in [Load::Exclusive, Load::Shared, Load::Duplicate] {

@@ -271,7 +271,7 @@ impl Model {
                 self.forget(slot, pages);
             }
             Op::Load { slot, how } => {
-                self.load(slot, 1, how, |pool, dst| pool.load(Slot(slot), &mut dst[0], how))
+                self.load(slot, 1, how, |pool, dst| pool.load(Slot(slot), &mut dst[0], how));
             }
             Op::LoadRange { slot, pages, how } => {
                 self.load(slot, pages, how, |pool, dst| pool.load_range(Slot(slot), dst, how));

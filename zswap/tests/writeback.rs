@@ -479,7 +479,7 @@ fn owner_at_its_limit_is_refused_if_nothing_can_be_written() {
     let refused = Err(StoreError::OwnerLimit { owner: limited });
     assert_eq!(pool.store(Slot(2), &[stamped(2)], limited), refused);
     assert_eq!(pool.store(Slot(2), &[stamped(2)], Owner::ROOT), Ok(()));
-    assert_eq!(pool.set_owner_limit(limited, None), true);
+    assert!(pool.set_owner_limit(limited, None));
     assert_eq!(pool.store(Slot(3), &[stamped(3)], limited), Ok(()));
     pool.set_owner_limit(limited, Some(0));
     assert_eq!(pool.store(Slot(4), &[filled(0)], limited), refused);
