@@ -429,6 +429,10 @@ impl Pool {
         if self.is_full() {
             return Err(StoreError::PoolLimit);
         }
+        if self.housekeeping == Housekeeping::Inline && self.state.objects.is_short() {
+            // Later, pages would have to be compressed again. What fails now fails then.
+            let _ = self.state.refill();
+        }
         let mut zero_pages = 0;
         for (slot, at, pages) in sub_batches(first, folio.len()) {
             let pages = folio.get(at..at + pages).unwrap_or_default();
@@ -560,9 +564,9 @@ impl Builder {
         self
     }
 
-    /// Memory for objects that is committed ahead; else 4 MiB.
+    /// Memory for objects that is committed ahead, at least 64 KiB; else 4 MiB.
     pub fn reserve_bytes(mut self, bytes: usize) -> Self {
-        self.reserve_bytes = bytes;
+        self.reserve_bytes = bytes.max(RESERVE_BYTES_MIN);
         self
     }
 
@@ -666,6 +670,8 @@ fn system_bytes() -> u64 {
 }
 
 const RESERVE_BYTES: usize = 4 << 20;
+/// What has room for a zspage.
+const RESERVE_BYTES_MIN: usize = 64 << 10;
 const OWNERS: u16 = 64;
 /// What the allocator can name.
 const OBJECTS_BYTES_MAX: usize = 1 << 40;

@@ -173,7 +173,13 @@ impl Zsmalloc {
 
     /// Whether less than half of the reserve is left, and there is more to be had.
     pub(crate) fn is_low(&self) -> bool {
-        self.reserve.is_low() || self.numbers.is_low(&self.memory)
+        self.is_short() || self.numbers.is_low(&self.memory)
+    }
+
+    /// The same, of memory for objects. Cheap.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.reserve.is_low()
     }
 
     /// Takes a number and a slot of a class.
