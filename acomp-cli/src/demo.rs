@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Args) -> Result<Rows> {
     let mut unusable = Vec::new();
     for alg in &drivers {
         let driver = alg.info().driver.as_ref();
-        let job = Job { compressor: driver, folio_pages: 16, threads: 1, repeat: REPEAT };
+        let job = Job::new(driver, REPEAT);
         match job.run(&pages, || progress.step(1)) {
             Ok(report) => reports.push(report),
             Err(why) => unusable.push(format!("{driver}: {why:#}")),

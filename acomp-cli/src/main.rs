@@ -12,6 +12,7 @@ mod progress;
 mod selftest;
 mod sim;
 mod swap;
+mod zswap;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,9 @@ enum Command {
     Swap(swap::Args),
     /// The anonymous memory of a live process, as a page file for `swap`.
     Capture(capture::Args),
+    /// The store of compressed pages.
+    #[command(subcommand)]
+    Zswap(zswap::Command),
     /// Benchmarks.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Command::Selftest(args) => selftest::run(&args),
         Command::Swap(args) => swap::run(&args),
         Command::Capture(args) => capture::run(&args),
+        Command::Zswap(command) => Ok(zswap::run(&command)),
         Command::Bench(command) => bench::run(&command),
         Command::Iaa(command) => iaa::run(&command),
         Command::Sim(command) => sim::run(&command),

@@ -49,7 +49,7 @@ impl Rows {
     }
 
     /// A line for each row; what is itself a table of a row follows below.
-    fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let Some(first) = self.rows.first() else { return "nothing to show".into() };
         let is_flat = |key: &&String| !first[*key].is_object();
         let columns: Vec<&String> = first.keys().filter(is_flat).collect();

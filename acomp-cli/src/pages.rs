@@ -46,12 +46,14 @@ pub(crate) fn generated(of_each: usize) -> Vec<Page> {
 /// work as one of the bare codec.
 pub(crate) fn compressible(mut pages: Vec<Page>, session: &mut Session) -> Result<Vec<Page>> {
     let mut dst = [0; PAGE_BYTES - 1];
-    pages.retain(|page| {
-        let is_same_filled = page.windows(WORD_BYTES + 1).all(|w| w[0] == w[WORD_BYTES]);
-        !is_same_filled && session.compress(page, &mut dst).is_ok()
-    });
+    pages.retain(|page| !is_same_filled(page) && session.compress(page, &mut dst).is_ok());
     ensure!(!pages.is_empty(), "no page can be compressed");
     Ok(pages)
+}
+
+/// Whether the page repeats one word: zswap makes no object of it.
+pub(crate) fn is_same_filled(page: &Page) -> bool {
+    page.windows(WORD_BYTES + 1).all(|w| w[0] == w[WORD_BYTES])
 }
 
 const WORD_BYTES: usize = 8;

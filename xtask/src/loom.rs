@@ -10,8 +10,10 @@ pub(crate) fn run(workspace: &Metadata, preemptions: u8) -> Result<()> {
     sh.change_dir(&workspace.workspace_root);
     // Of its own: the flag means another build of everything.
     let dir = workspace.target_directory.join("loom");
-    let models =
-        cmd!(sh, "cargo test -p acomp-core --lib --release --target-dir {dir} loom_models");
+    let models = cmd!(
+        sh,
+        "cargo test -p acomp-core -p zswap --lib --release --target-dir {dir} loom_models"
+    );
     let models = models.env("RUSTFLAGS", "--cfg loom");
     models.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string()).run()?;
     Ok(())

@@ -76,9 +76,20 @@ impl Entry {
         Record { content, owner, is_duplicate: meta & DUPLICATE != 0 }
     }
 
-    /// Clears all marks but that of a duplicate.
+    /// With a second chance.
+    #[inline]
+    pub(crate) fn write_new(&self, record: Record) {
+        self.write_marked(record, REFERENCED);
+    }
+
+    /// Without a second chance.
     #[inline]
     pub(crate) fn write(&self, record: Record) {
+        self.write_marked(record, 0);
+    }
+
+    #[inline]
+    fn write_marked(&self, record: Record, mark: u32) {
         let bits = |stored: Stored| u64::from(stored.checksum) << 32 | u64::from(stored.at);
         let (kind, value) = match record.content {
             Content::SameFilled(word) => (SAME_FILLED, word),
@@ -91,7 +102,7 @@ impl Entry {
         let duplicate = if record.is_duplicate { DUPLICATE } else { 0 };
         let owner = u32::from(record.owner.id()) << OWNER_SHIFT;
         self.value.store(value, Relaxed);
-        self.meta.store(kind | duplicate | owner, Relaxed);
+        self.meta.store(kind | duplicate | owner | mark, Relaxed);
     }
 
     #[inline]
@@ -104,12 +115,6 @@ impl Entry {
         self.place.store(place, Relaxed);
     }
 
-    /// Gives it a second chance.
-    #[inline]
-    pub(crate) fn refer(&self) {
-        self.meta.fetch_or(REFERENCED, Relaxed);
-    }
-
     /// Takes its second chance away; whether it had one.
     #[inline]
     pub(crate) fn take_reference(&self) -> bool {
@@ -117,10 +122,29 @@ impl Entry {
     }
 }
 
+/// 128 bits that stand for the content of a page.
+#[derive(Debug, Default)]
+pub(crate) struct Hash([AtomicU64; 2]);
+
+impl Hash {
+    pub(crate) fn read(&self) -> u128 {
+        let [low, high] = &self.0;
+        u128::from(high.load(Relaxed)) << u64::BITS | u128::from(low.load(Relaxed))
+    }
+
+    pub(crate) fn write(&self, hash: u128) {
+        let [low, high] = &self.0;
+        low.store(hash as u64, Relaxed);
+        high.store((hash >> u64::BITS) as u64, Relaxed);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Entries {
     table: Table<Entry>,
     links: Table<Links>,
+    /// Of duplicates, if they are compared by their hashes.
+    hashes: Option<Table<Hash>>,
     free: Mutex<Free>,
     ahead: usize,
 }
@@ -135,10 +159,11 @@ struct Free {
 }
 
 impl Entries {
-    pub(crate) fn new(entries_max: usize) -> io::Result<Self> {
+    pub(crate) fn new(entries_max: usize, has_hashes: bool) -> io::Result<Self> {
         let entries = Self {
             table: Table::new(entries_max)?,
             links: Table::new(entries_max)?,
+            hashes: has_hashes.then(|| Table::new(entries_max)).transpose()?,
             free: Mutex::default(),
             ahead: ENTRIES_AHEAD.min(entries_max),
         };
@@ -151,6 +176,7 @@ impl Entries {
         if self.left() < self.ahead {
             let len = self.table.len() + self.ahead;
             self.links.grow(len)?;
+            self.hashes.iter().try_for_each(|hashes| hashes.grow(len))?;
             self.table.grow(len)?;
         }
         Ok(())
@@ -162,12 +188,17 @@ impl Entries {
     }
 
     pub(crate) fn metadata_bytes(&self) -> usize {
-        self.table.committed_bytes() + self.links.committed_bytes()
+        let hashes = self.hashes.as_ref().map_or(0, Table::committed_bytes);
+        self.table.committed_bytes() + self.links.committed_bytes() + hashes
     }
 
     #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&Entry> {
         self.table.get(number as usize)
+    }
+
+    pub(crate) fn hash(&self, number: u32) -> Option<&Hash> {
+        self.hashes.as_ref()?.get(number as usize)
     }
 
     pub(crate) fn links(&self) -> &Table<Links> {

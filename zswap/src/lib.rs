@@ -8,6 +8,10 @@
 //! - A page that does not compress is kept raw.
 //! - Pages are compressed in sub-batches of 8, as chains of what the transform gains from, under
 //!   the lock of a context that belongs to the CPU.
+//! - What was stored first is written back to a [`SwapDevice`], if there is one and memory is
+//!   short, and comes back from there without a difference.
+//! - Each page is on the account of an [`Owner`], who may have a limit.
+//! - Parameters are set while the pool works ([`Pool::set`]), the compressor among them.
 //! - A failed store leaves nothing under its slots, not even what was there before: it would be
 //!   stale.
 //!
@@ -39,6 +43,7 @@ mod compressors;
 mod context;
 mod counters;
 mod device;
+mod duplicates;
 mod entry;
 mod error;
 mod load;

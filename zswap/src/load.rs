@@ -14,7 +14,7 @@ use crate::pool::{Load, Loaded};
 use crate::slot::Slot;
 use crate::state::{Found, Removed, State};
 use crate::tree::pages_in_partition;
-use crate::zsmalloc::{Object, lock};
+use crate::zsmalloc::Object;
 
 /// The objects of a sub-batch.
 type Objects<'o> = [Option<Object<'o>>; SUB_BATCH];
@@ -59,7 +59,10 @@ impl State {
             match how {
                 Load::Shared => break,
                 Load::Exclusive => self.remove_pages(slot, found),
-                Load::Duplicate => self.duplicate_pages(slot, found),
+                Load::Duplicate => {
+                    let pages = dst.get(at..at + pages).unwrap_or_default();
+                    self.duplicate_pages(slot, pages, found);
+                }
             }
         }
         let events = self.events();
@@ -89,7 +92,7 @@ impl State {
         found: &mut [Found],
     ) -> Result<(), LoadError> {
         let mut filled = self.try_fill(first, dst, found);
-        for _ in 0..TRIES_MAX {
+        for _ in 0..LOAD_TRIES_MAX {
             match filled {
                 Ok(()) | Err(LoadError::NotFound { .. }) => return filled,
                 // Pages that go while they are read may leave their block, or the number of their
@@ -260,28 +263,6 @@ impl State {
         drop(partition);
         self.dispose(&removed);
     }
-
-    /// Makes duplicates of the pages of a sub-batch that were not replaced meanwhile. Those that
-    /// take no memory stay what they are.
-    fn duplicate_pages(&self, first: Slot, found: &[Found]) {
-        let Some(partition) = self.tree.find(first) else { return };
-        for (at, found) in found.iter().enumerate() {
-            if let Found::Entry(identity, record) = found
-                && let Content::Raw(_) | Content::Compressed(..) = record.content
-                && !record.is_duplicate
-                && self.look(&partition, first.after(at)) == *found
-                && let Some(account) = self.accounts.get(record.owner)
-                && let Some(entry) = self.entries.get(identity.number)
-            {
-                self.unlist(account, identity.number, record);
-                let mut record = *record;
-                record.is_duplicate = true;
-                entry.write(record);
-                self.list(&mut lock(&account.lists), identity.number, &record);
-                count(&self.events().duplicate_pages, 1);
-            }
-        }
-    }
 }
 
 #[cold]
@@ -290,4 +271,4 @@ fn failed(slot: Slot, error: Error) -> LoadError {
 }
 
 /// Pages that go while they are loaded are looked for again, so often.
-const TRIES_MAX: usize = 16;
+const LOAD_TRIES_MAX: usize = 16;

@@ -11,11 +11,13 @@ pub type Page = [u8; PAGE_BYTES];
 pub(crate) fn same_filled(page: &Page) -> Option<u64> {
     let (words, _) = page.as_chunks::<WORD_BYTES>();
     let (first, last) = (words.first()?, words.last()?);
-    // Most pages differ here already.
-    if first != last {
+    // Most pages differ within a cache line already, which is read in any case. Of the others most
+    // differ at the end.
+    let (line, rest) = words.split_at(CACHE_LINE_BYTES / WORD_BYTES);
+    if line.iter().any(|word| word != first) || first != last {
         return None;
     }
-    words.iter().all(|word| word == first).then(|| u64::from_ne_bytes(*first))
+    rest.iter().all(|word| word == first).then(|| u64::from_ne_bytes(*first))
 }
 
 /// Fills the page with a word.
@@ -25,6 +27,7 @@ pub(crate) fn fill(page: &mut Page, word: u64) {
 }
 
 const WORD_BYTES: usize = 8;
+const CACHE_LINE_BYTES: usize = 64;
 
 #[cfg(test)]
 mod test {

@@ -31,7 +31,7 @@ impl<'p> PreparedEntry<'p> {
     pub(crate) fn new(state: &'p State, number: u32, owner: Owner, word: Option<u64>) -> Self {
         let content = Content::SameFilled(word.unwrap_or_default());
         if let Some(entry) = state.entries.get(number) {
-            entry.write(Record { content, owner, is_duplicate: false });
+            entry.write_new(Record { content, owner, is_duplicate: false });
         }
         Self { state, number, is_same_filled: word.is_some(), bytes: 0 }
     }
@@ -39,7 +39,7 @@ impl<'p> PreparedEntry<'p> {
     /// Owns the object, too.
     pub(crate) fn set(&mut self, content: Content, owner: Owner, bytes: usize) {
         if let Some(entry) = self.state.entries.get(self.number) {
-            entry.write(Record { content, owner, is_duplicate: false });
+            entry.write_new(Record { content, owner, is_duplicate: false });
             self.bytes = bytes;
         }
     }

@@ -13,7 +13,6 @@ use crate::counters::{Events, count, uncount};
 use crate::device::SwapDevice;
 use crate::entry::{Content, Entries, Identity, Record, Stored};
 use crate::owners::{Account, Accounts, Lists};
-use crate::pool::Revalidated;
 use crate::slot::Slot;
 use crate::tree::{Locked, Tree};
 use crate::zsmalloc::{Object, Zsmalloc, lock};
@@ -28,6 +27,8 @@ pub(crate) struct State {
     pub(crate) device: Option<Device>,
     /// Whether objects have checksums.
     pub(crate) has_checksums: bool,
+    /// Whether duplicates have hashes.
+    pub(crate) hash_key: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -193,38 +194,6 @@ impl State {
         if record.is_duplicate {
             uncount(&events.duplicate_pages, 1);
         }
-    }
-
-    /// The caller has compared a page with what was found under its slot.
-    pub(crate) fn settle(&self, slot: Slot, found: &Found, is_same: bool) -> Revalidated {
-        let Some(mut partition) = self.tree.find(slot) else { return Revalidated::Gone };
-        let now = self.look(&partition, slot);
-        match (now, found) {
-            (Found::Nothing, _) => return Revalidated::Gone,
-            (Found::Zero, Found::Zero) => {}
-            (Found::Entry(now, _), Found::Entry(found, _)) if now == *found => {}
-            // Replaced meanwhile: by whom, only the caller can know.
-            _ => return Revalidated::Changed,
-        }
-        if !is_same {
-            let removed = self.remove(&mut partition, slot);
-            drop(partition);
-            self.dispose(&[removed]);
-            return Revalidated::Changed;
-        }
-        if let Found::Entry(identity, record) = now
-            && record.is_duplicate
-            && let Some(account) = self.accounts.get(record.owner)
-            && let Some(entry) = self.entries.get(identity.number)
-        {
-            self.unlist(account, identity.number, &record);
-            let record = Record { is_duplicate: false, ..record };
-            entry.write(record);
-            entry.refer();
-            self.list(&mut lock(&account.lists), identity.number, &record);
-            uncount(&self.events().duplicate_pages, 1);
-        }
-        Revalidated::Same
     }
 
     /// Takes memory from the system for what comes next. Not for the data path.

@@ -3,7 +3,7 @@
 use acomp_core::{Chain, Error, Op};
 
 use crate::context::SUB_BATCH;
-use crate::counters::count;
+use crate::counters::{count, uncount};
 use crate::entry::{Content, Stored};
 use crate::error::StoreError;
 use crate::owners::Account;
@@ -142,21 +142,25 @@ impl State {
                 return Err(StoreError::Incompressible { slot });
             }
         };
+        // Counted before the object is copied: a locked instruction after it would wait until the
+        // copy has left for memory, which the next compression need not.
+        let compressed = match kept {
+            Kept::Stream(_, compressor) => events.compressed.get(usize::from(*compressor)),
+            Kept::Poor(_) | Kept::Failed(_) => None,
+        };
+        compressed.into_iter().for_each(|pages| count(pages, 1));
+        let checksum = self.checksum_of(object);
         let handle = self.objects.alloc(object).map_err(|error| {
+            compressed.into_iter().for_each(|pages| uncount(pages, 1));
             count(&events.reject_alloc_fail, 1);
             match error {
                 AllocError::Full => StoreError::PoolLimit,
                 _ => StoreError::NoMemory,
             }
         })?;
-        let stored = Stored { at: handle.into_number().get(), checksum: self.checksum_of(object) };
+        let stored = Stored { at: handle.into_number().get(), checksum };
         let content = match kept {
-            Kept::Stream(_, compressor) => {
-                if let Some(pages) = events.compressed.get(usize::from(*compressor)) {
-                    count(pages, 1);
-                }
-                Content::Compressed(stored, *compressor)
-            }
+            Kept::Stream(_, compressor) => Content::Compressed(stored, *compressor),
             Kept::Poor(_) | Kept::Failed(_) => Content::Raw(stored),
         };
         entry.set(content, owner, object.len());
@@ -195,7 +199,6 @@ impl State {
                     (pages, bytes) = (pages + 1, bytes + prepared.bytes);
                     if let Some(entry) = self.entries.get(prepared.number) {
                         entry.set_place(partition.place(slot));
-                        entry.refer();
                         let record = entry.read();
                         self.count(&record);
                         self.list(&mut lists, prepared.number, &record);

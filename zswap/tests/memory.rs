@@ -419,12 +419,17 @@ fn names() -> impl Iterator<Item = Box<str>> {
 /// Stays on one of the CPUs, if this thread may.
 fn stay_on(cpu: u64) {
     let mut one = CpuSet::new();
-    one.set(cpu as usize % thread::available_parallelism().unwrap());
+    one.set(cpu as usize % allowed_cpus());
     let _ = sched_setaffinity(None, &one);
 }
 
 /// How many of the first CPUs a thread may stay on.
 fn allowed_cpus() -> usize {
+    static ALLOWED: OnceLock<usize> = OnceLock::new();
+    *ALLOWED.get_or_init(count_allowed_cpus)
+}
+
+fn count_allowed_cpus() -> usize {
     let is_allowed = |cpu: &usize| {
         let mut one = CpuSet::new();
         one.set(*cpu);

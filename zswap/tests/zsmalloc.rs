@@ -183,7 +183,7 @@ fn too_many_readers_are_refused() {
     let read = || {
         let zsmalloc = Zsmalloc::new(Config::new(4 << 20)).unwrap();
         let object = Object::new(&zsmalloc, 1, 1000).unwrap();
-        assert_eq!(nested(&zsmalloc, &object), 16_383);
+        assert_eq!(nested(&zsmalloc, &object), 8191);
         assert!(object.is_intact(&zsmalloc));
         zsmalloc.free(object.handle);
         assert_eq!(zsmalloc.held_bytes(), 0);

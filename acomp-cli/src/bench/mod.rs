@@ -31,8 +31,13 @@ pub(crate) enum Command {
     /// means over the files. MB are 10^6 bytes of pages. `ratio` is what is kept over what was
     /// compressed; a page whose stream is no shorter is kept as it is.
     Codecs(codecs::Args),
-    /// zswap beside the bare session calls on the same pages.
-    Zswap(Pages),
+    /// zswap beside the bare session calls on the same pages, on two threads, and its memory.
+    ///
+    /// The last row is about zswap as a whole: `extra` is the larger one of all rows, and for
+    /// `zstd_over_codec` what a store and a load cost together. Density is bytes of objects over
+    /// memory held for them, when filled with 256 MiB of objects, when half of them were replaced
+    /// and compacted, and when filled with 10 MiB.
+    Zswap(zswap::Args),
 }
 
 #[derive(clap::Args)]
@@ -65,6 +70,6 @@ pub(crate) fn run(command: &Command) -> Result<Rows> {
         Command::Async(pages) => asynchronous::run(pages.read()?),
         Command::Batch(pages) => batch::run(&pages.read()?),
         Command::Codecs(args) => codecs::run(args),
-        Command::Zswap(pages) => zswap::run(&pages.read()?),
+        Command::Zswap(args) => zswap::run(args),
     }
 }

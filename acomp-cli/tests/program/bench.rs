@@ -54,6 +54,33 @@ fn codecs_of_an_unknown_driver_fails_and_lists_the_known_ones() {
     }
 }
 
+#[test]
+fn zswap_has_a_row_for_each_codec_and_one_for_the_whole() {
+    let dir = TempDir::new().unwrap();
+    let file = page_file(&dir, Content::Text);
+    let rows = rows(&["bench", "zswap", "--quick", "--pages", &file]);
+    let drivers: Vec<_> = rows.iter().map(|row| row["driver"].as_str().unwrap()).collect();
+    assert_eq!(drivers, ["lz4-page", "stub-1600", "zswap"]);
+    for row in &rows {
+        assert!(row["store_extra_us"].is_number() && row["load_extra_us"].is_number(), "{row}");
+    }
+    let whole = &rows[2];
+    let number = |key: &str| whole[key].as_f64().expect(key);
+    for key in ["lz4_store_us", "lz4_load_us", "lz4_codec_store_us", "lz4_codec_load_us"] {
+        assert!(number(key) > 0.0, "{key} of {whole}");
+    }
+    assert!(number("threads2_over_1") > 0.0 && number("zstd_over_codec").is_finite(), "{whole}");
+    for key in ["density_filled", "density_after_churn", "density_10mib"] {
+        assert!(number(key) > 0.0 && number(key) <= 1.0, "{key} of {whole}");
+    }
+    assert_eq!(number("allocs_per_load"), 0.0, "{whole}");
+    assert!(number("metadata_bytes_per_page") > 0.0, "{whole}");
+    assert!(number("metadata_resident_bytes_per_page") > 0.0, "{whole}");
+    assert!(number("metadata_bytes_per_page_sparse") > number("metadata_bytes_per_page"));
+    let contexts = (&whole["context_bytes_batch1"], &whole["context_bytes_batch8"]);
+    assert_eq!(contexts, (&4096.into(), &32768.into()));
+}
+
 fn batch(row: &Value) -> u64 {
     row["batch"].as_u64().unwrap()
 }

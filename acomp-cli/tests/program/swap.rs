@@ -3,6 +3,7 @@
 use std::fs;
 
 use acomp_testmgr::Content;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{DRIVERS, acomp, is_model, path, rows, stderr};
@@ -51,6 +52,106 @@ fn every_byte_comes_back_and_the_row_adds_up() {
         assert!(if is_batched { one_by_one < 102 } else { one_by_one == 3 * 102 }, "{row}");
     }
 }
+
+#[test]
+fn what_does_not_fit_is_rejected_and_counted() {
+    let dir = TempDir::new().unwrap();
+    let row = &special(&dir, &["--limit", LIMIT, "--threads", "2"]);
+    let [rejected, pool_bytes] = ["rejected", "pool_bytes"].map(|key| number(row, key));
+    assert!((1..PAGES).contains(&rejected), "{row}");
+    assert!(pool_bytes <= LIMIT.parse().unwrap(), "{row}");
+    let counters = &row["counters"];
+    assert!(number(counters, "pool_limit_hit") > 0, "{row}");
+    assert_eq!((&counters["stored_pages"], &counters["object_bytes"]), (&0.into(), &0.into()));
+    assert!(row["written_back_pages"].is_null() && row["switched_to"].is_null(), "{row}");
+}
+
+#[test]
+fn a_full_pool_writes_back_and_every_page_comes_from_the_file() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("swap");
+    let args = ["--limit", LIMIT, "--writeback", path(&file), "--folio", "4K"];
+    let row = &special(&dir, &args);
+    let keys = ["written_back_pages", "device_pages", "device_reads", "rejected"];
+    let [written, held, read, rejected] = keys.map(|key| number(row, key));
+    assert!(written > 0, "{row}");
+    assert_eq!((held, read, rejected), (written, written, 0), "{row}");
+    let counters = &row["counters"];
+    assert_eq!(counters["written_back_pages"], counters["pswpin"]);
+    assert_eq!((&counters["device_pages"], &counters["checksum_fail"]), (&0.into(), &0.into()));
+    assert_eq!(fs::metadata(&file).unwrap().len(), PAGES * 4096);
+}
+
+#[test]
+fn half_of_the_folios_go_to_the_other_compressor() {
+    let dir = TempDir::new().unwrap();
+    let row = &special(&dir, &["--switch-to", "zstd", "--folio", "16K", "--threads", "2"]);
+    assert_eq!((&row["driver"], &row["switched_to"]), (&"lz4-page".into(), &"zstd-libzstd".into()));
+    let tried = |stats: &Value| {
+        let too_small = stats["compress_failed_dst_too_small"].as_u64().unwrap_or(0);
+        number(stats, "compress_ok") + too_small
+    };
+    let (first, second) = (tried(&row["stats"]), tried(&row["switched_stats"]));
+    assert_eq!(first + second, 3 * (PAGES - SAME_FILLED), "{row}");
+    assert!(first.abs_diff(second) < first / 4, "{first} and {second}");
+    for stats in [&row["stats"], &row["switched_stats"]] {
+        assert_eq!(stats["decompress_bytes_out"], stats["compress_bytes_in"]);
+    }
+}
+
+#[test]
+fn limit_writeback_and_switch_work_together() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("swap");
+    let args = ["--limit", LIMIT, "--writeback", path(&file), "--switch-to", "deflate"];
+    let row = &special(&dir, &[&args[..], &["--threads", "3", "--repeat", "4"]].concat());
+    assert!(number(row, "written_back_pages") > 0, "{row}");
+    assert_eq!(row["counters"]["stored_pages"], 0, "{row}");
+}
+
+#[test]
+fn files_for_writeback_are_refused_where_they_make_no_sense() {
+    let dir = TempDir::new().unwrap();
+    let file = page_file(&dir);
+    let missing = dir.path().join("missing").join("swap");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--writeback", path(&file)], "--limit"),
+        (&["--limit", "1M", "--writeback", path(&file)], "write back to another file"),
+        (&["--limit", "1M", "--writeback", path(&missing)], "missing"),
+        (&["--switch-to", "lz5"], "lz5"),
+    ];
+    for (args, named) in cases {
+        let command = ["swap", "--compressor", "lz4", "--pages", path(&file)];
+        let output = acomp(&[&command[..], args].concat());
+        assert!(!output.status.success(), "{args:?}");
+        assert!(stderr(&output).contains(named), "{args:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{args:?}: {}", stderr(&output));
+    }
+    assert!(fs::metadata(&file).unwrap().len() > 0, "the pages are still there");
+}
+
+/// The row of a swap of many pages with these arguments, in which every page came back.
+fn special(dir: &TempDir, args: &[&str]) -> Value {
+    let file = page_file(dir);
+    let files = vec![path(&file); FILES];
+    let command = ["swap", "--compressor", "lz4", "--pages"];
+    let mut rows = rows(&[&command[..], &files, args].concat());
+    let row = rows.pop().unwrap();
+    assert_eq!((&row["pages"], &row["mismatches"]), (&PAGES.into(), &0.into()), "{row}");
+    row
+}
+
+fn number(row: &Value, key: &str) -> u64 {
+    let number = row[key].as_u64();
+    number.expect(key)
+}
+
+const FILES: usize = 40;
+/// Of `FILES` files, 71 each.
+const PAGES: u64 = 71 * FILES as u64;
+const SAME_FILLED: u64 = 20 * FILES as u64;
+/// Less than the objects of so many pages take.
+const LIMIT: &str = "2097152";
 
 #[test]
 fn an_incomplete_last_page_is_padded_and_said() {

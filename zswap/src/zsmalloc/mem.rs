@@ -15,9 +15,10 @@
 //! - The *tags* of the slots lie at the end of the frame, which they belong to, and are touched
 //!   only under its lock. They are apart from the slots so that freeing an object does not touch
 //!   its cache lines.
-//! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it,
+//! - A [`Cell`] keeps a `Slot` as bits, which hold it as a box would: [`CellRef::put`] takes it (or
+//!   [`Reserved::fill`], where nobody else can),
 //!   [`CellRef::take`] and [`CellRef::lock`] give it back, and only while nobody reads; what is to
-//!   be taken while it is read, the last reader gets ([`Pinned::unpin`]). A
+//!   be taken while it is read, the last reader gets ([`Pinned::unpin`]). `word.rs` sees to that. A
 //!   [`Pinned`] is a reader, counted in the bits until it is unpinned.
 //! - `Slot`s and `Pinned`s borrow their `Memory`. A frame and a cell take no `Slot` of another.
 //!
@@ -32,15 +33,16 @@ use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{
-    AtomicU64, AtomicUsize,
+    AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
-    fence,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::{hint, mem, slice, thread};
+use std::{mem, slice};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use rustix::param::page_size;
+
+use super::word::{KEPT_SHIFT, Taken, Word};
 
 /// What slots are made of: they begin at multiples of this.
 pub(crate) const UNIT_BYTES: usize = 16;
@@ -379,6 +381,12 @@ impl Slot<'_> {
         self.len
     }
 
+    /// As a full cell keeps it.
+    #[inline]
+    fn bits(&self) -> u64 {
+        (self.unit as u64) << UNIT_SHIFT | ((self.len - 1) as u64) << LEN_SHIFT
+    }
+
     /// The frame that it is cut from.
     #[inline]
     pub(crate) fn frame(&self) -> usize {
@@ -387,12 +395,10 @@ impl Slot<'_> {
     }
 }
 
-/// Where one slot is kept: a box and a lock for readers and writers, in one word.
-///
-/// From the lowest bit on: what state it is in; how many read; the object's length less one; the
-/// slot's first unit. When empty, it keeps a note instead.
+/// Where one slot is kept: from the lowest bit of what the word keeps on, the object's length less
+/// one, and the slot's first unit.
 #[derive(Debug, Default)]
-pub(crate) struct Cell(AtomicU64);
+pub(crate) struct Cell(Word);
 
 /// A cell, and the memory that its slots are of.
 #[derive(Clone, Copy, Debug)]
@@ -405,90 +411,77 @@ impl<'m> CellRef<'m> {
     /// Puts a slot into an empty or locked cell, for everyone to read.
     #[inline]
     pub(crate) fn put(self, slot: Slot<'m>) -> Result<(), Slot<'m>> {
-        let bits = (slot.unit as u64) << UNIT_SHIFT | ((slot.len - 1) as u64) << LEN_SHIFT | FULL;
-        let is_ours = ptr::eq(slot.memory, self.memory);
-        let is_free = |old| matches!(old & STATE, EMPTY | LOCKED);
-        let put = |old| (is_ours && is_free(old)).then_some(bits);
-        self.cell.0.fetch_update(Release, Relaxed, put).map(drop).map_err(|_| slot)
+        let is_put = ptr::eq(slot.memory, self.memory) && self.cell.0.put(slot.bits());
+        if is_put { Ok(()) } else { Err(slot) }
+    }
+
+    /// Makes an empty cell nobody else's, to be filled. `None` if it is not empty.
+    #[inline]
+    pub(crate) fn reserve(self) -> Option<Reserved<'m>> {
+        self.cell.0.reserve().then_some(Reserved(self))
     }
 
     /// Takes the slot out, and tells the length of the object. `None` if there is none. If somebody
     /// reads it, the last one who does gets the slot, and nobody else comes to read it.
     #[inline]
     pub(crate) fn take(self) -> Option<(usize, Option<Slot<'m>>)> {
-        let is_read = |bits| bits & READERS != 0;
-        let to = |bits| if is_read(bits) { bits & !STATE | DOOMED } else { EMPTY };
-        let bits = self.change(|_| true, to)?;
-        // While it is read, the slot is not ours.
-        Some((object_bytes(bits), (!is_read(bits)).then(|| self.slot(bits))))
+        let Taken { kept, is_ours } = self.cell.0.take()?;
+        Some((object_bytes(kept), is_ours.then(|| self.slot(kept))))
     }
 
-    /// Takes the slot out for a moment: who reads meanwhile waits for the next [`put`](Self::put).
+    /// Takes the slot out for a moment: who reads meanwhile waits for the next [`put`](Self::put),
+    /// as long as copying one object takes.
     #[inline]
     pub(crate) fn lock(self) -> Option<Slot<'m>> {
-        // Acquire: what readers did before they left, and who put the slot before.
-        let bits = self.change(|bits| bits & READERS == 0, |_| LOCKED)?;
-        Some(self.slot(bits))
+        Some(self.slot(self.cell.0.lock()?))
     }
 
     /// Reads the object. `None` if there is none, or too many read it already.
     #[inline]
     pub(crate) fn pin(self) -> Option<Pinned<'m>> {
-        let admits = |bits| bits & READERS != READERS;
-        // Acquire: what the owner wrote before it put the slot.
-        let bits = self.change(admits, |bits| bits + READER)?;
-        Some(Pinned { slot: self.slot(bits), cell: self })
+        Some(Pinned { slot: self.slot(self.cell.0.pin()?), cell: self })
     }
 
     /// What an empty cell keeps; 0 at first, and after a slot.
     pub(crate) fn note(self) -> u32 {
-        let bits = self.cell.0.load(Acquire);
-        if bits & STATE == EMPTY { (bits >> NOTE_SHIFT) as u32 } else { 0 }
+        self.cell.0.note()
     }
 
     /// Notes something in an empty cell.
     pub(crate) fn set_note(self, note: u32) {
-        let bits = u64::from(note) << NOTE_SHIFT | EMPTY;
-        let set = |old| (old & STATE == EMPTY).then_some(bits);
-        // A full cell has no place for a note.
-        let _ = self.cell.0.fetch_update(Release, Relaxed, set);
+        self.cell.0.set_note(note);
     }
 
-    /// Changes the bits of a full cell and returns what they were. Waits while it is locked, which
-    /// is as long as copying one object takes.
+    /// The slot that these bits are. The caller has it of the word: it is owned once, or only read.
     #[inline]
-    fn change(self, admits: impl Fn(u64) -> bool, to: impl Fn(u64) -> u64) -> Option<u64> {
-        let mut bits = self.cell.0.load(Relaxed);
-        let mut spins = 0;
-        loop {
-            match bits & STATE {
-                FULL if admits(bits) => {
-                    match self.cell.0.compare_exchange_weak(bits, to(bits), Acquire, Relaxed) {
-                        Ok(bits) => return Some(bits),
-                        Err(now) => bits = now,
-                    }
-                }
-                LOCKED => {
-                    relax(&mut spins);
-                    bits = self.cell.0.load(Relaxed);
-                }
-                _ => return None,
-            }
-        }
-    }
-
-    /// The slot that these bits are. The caller makes sure that it is owned once, or only read.
-    #[inline]
-    fn slot(self, bits: u64) -> Slot<'m> {
-        let unit = (bits >> UNIT_SHIFT) as usize;
-        Slot { memory: self.memory, unit, len: object_bytes(bits) }
+    fn slot(self, kept: u64) -> Slot<'m> {
+        let unit = (kept >> UNIT_SHIFT) as usize;
+        Slot { memory: self.memory, unit, len: object_bytes(kept) }
     }
 }
 
 /// The length of the object that these bits are.
 #[inline]
-fn object_bytes(bits: u64) -> usize {
-    ((bits & LEN) >> LEN_SHIFT) as usize + 1
+fn object_bytes(kept: u64) -> usize {
+    ((kept & LEN) >> LEN_SHIFT) as usize + 1
+}
+
+/// A cell that only the holder of this can fill: nobody pins, puts or takes anything there.
+/// Dropped, it leaves the cell so.
+#[derive(Debug)]
+#[must_use = "to be filled"]
+pub(crate) struct Reserved<'m>(CellRef<'m>);
+
+impl<'m> Reserved<'m> {
+    /// Fills the cell, for everyone to read. A plain store: whoever copied the object just before
+    /// is not held up until the copy has left for memory.
+    #[inline]
+    pub(crate) fn fill(self, slot: Slot<'m>) -> Result<(), Slot<'m>> {
+        let Self(CellRef { memory, cell }) = self;
+        let is_ours = ptr::eq(slot.memory, memory);
+        cell.0.fill(is_ours.then(|| slot.bits()));
+        if is_ours { Ok(()) } else { Err(slot) }
+    }
 }
 
 /// An object that is read: it stays where it is for so long. One that is not unpinned stays for
@@ -505,16 +498,8 @@ impl<'m> Pinned<'m> {
     /// Ends reading. The slot, if it was to be taken meanwhile and this was the last reader.
     #[inline]
     pub(crate) fn unpin(self) -> Option<Slot<'m>> {
-        let cell = self.cell;
-        let bits = cell.cell.0.fetch_sub(READER, Release);
-        if bits & (STATE | READERS) != DOOMED | READER {
-            return None;
-        }
-        // What the other readers did before they left. From here on the cell is ours: nobody pins,
-        // locks, takes or fills one that is doomed.
-        fence(Acquire);
-        cell.cell.0.store(EMPTY, Release);
-        Some(cell.slot(bits))
+        let kept = self.cell.cell.0.unpin()?;
+        Some(self.cell.slot(kept))
     }
 }
 
@@ -601,12 +586,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits for a thread that copies an object, and lets it run if it does not.
-fn relax(spins: &mut u32) {
-    *spins += 1;
-    if *spins < SPINS_MAX { hint::spin_loop() } else { thread::yield_now() }
-}
-
 const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
 /// Two units of a chunk are left over.
 const FRAME_UNITS: usize = CHUNK_UNITS / CHUNK_FRAMES;
@@ -616,21 +595,11 @@ const FREE: u32 = 1 << OWNERS_MAX_LOG;
 const TAG_BYTES: usize = 4;
 /// No slot of a frame.
 const NO_SLOT: u16 = u16::MAX;
-const SPINS_MAX: u32 = 64;
 
-const STATE: u64 = 0b11;
-const EMPTY: u64 = 0;
-const FULL: u64 = 1;
-const LOCKED: u64 = 2;
-/// Taken while it was read.
-const DOOMED: u64 = 3;
-const READER: u64 = 1 << 2;
-const READERS: u64 = 0x3FFF << 2;
-const LEN_SHIFT: u32 = 16;
+const LEN_SHIFT: u32 = KEPT_SHIFT;
 const LEN: u64 = 0xFFF << LEN_SHIFT;
 const UNIT_SHIFT: u32 = 28;
 const UNIT_BITS: u32 = u64::BITS - UNIT_SHIFT;
-const NOTE_SHIFT: u32 = 32;
 
 const _: () = assert!(size_of::<usize>() == 8, "addresses are reserved, not used, up to 1 TiB");
 const _: () = assert!(FRAME_UNITS < NO_SLOT as usize && OBJECT_BYTES_MAX == 1 << 12);
@@ -638,6 +607,8 @@ const _: () = assert!(CHUNK_FRAMES * FRAME_UNITS <= CHUNK_UNITS);
 
 #[cfg(test)]
 mod test {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
 
     #[test]
@@ -738,7 +709,11 @@ mod test {
         assert!(reader.unpin().is_none() && other.len() == 101);
         let slot = other.unpin().unwrap();
         assert!(slot.len() == 101 && slot.frame() == 40 && cell.take().is_none());
-        cell.put(third).unwrap();
+        let reserved = cell.reserve().unwrap();
+        assert!(cell.reserve().is_none() && cell.take().is_none() && cell.pin().is_none());
+        let third = cell.put(third).unwrap_err();
+        reserved.fill(third).unwrap();
+        assert!(cell.reserve().is_none());
         assert_eq!(cell.take().unwrap().1.unwrap().len(), 102);
     }
 

@@ -31,6 +31,7 @@ mod mem;
 mod numbers;
 mod reserve;
 mod stats;
+mod word;
 
 use std::io;
 use std::num::NonZeroU32;
@@ -39,7 +40,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use class::{Class, State};
 use classes::{SHAPES, class_of};
-use mem::{CHUNK_BYTES, CHUNK_FRAMES, MEMORY_BYTES_MAX, Memory, OWNERS_MAX_LOG, Pinned, Slot};
+use mem::{
+    CHUNK_BYTES, CHUNK_FRAMES, CellRef, MEMORY_BYTES_MAX, Memory, OWNERS_MAX_LOG, Pinned, Slot,
+};
 use numbers::Numbers;
 use reserve::Reserve;
 
@@ -105,16 +108,17 @@ impl Zsmalloc {
         let class = class_of(len).and_then(|class| self.classes.get(class));
         let class = class.ok_or(AllocError::Length { len })?;
         let (number, mut slot) = self.place(class, len)?;
-        slot.bytes_mut().copy_from_slice(object);
         // The number was free, so that its cell is empty.
-        let _ = self.memory.cell(number as usize).map(|cell| cell.put(slot));
+        let cell = self.memory.cell(number as usize).and_then(CellRef::reserve);
+        slot.bytes_mut().copy_from_slice(object);
+        let _ = cell.map(|cell| cell.fill(slot));
         Ok(Handle(NonZeroU32::MIN.saturating_add(number)))
     }
 
     /// Shows an object to `f`. It does not move meanwhile.
     ///
     /// `None` if this allocator has no object under the handle, which can only be if another one
-    /// gave the handle out, or if 16 383 other reads of the object are in progress.
+    /// gave the handle out, or if 8191 other reads of the object are in progress.
     #[inline]
     pub fn read<R>(&self, handle: &Handle, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         Some(f(&self.pin(handle.0)?))
@@ -140,7 +144,7 @@ impl Zsmalloc {
     #[inline]
     pub(crate) fn release(&self, number: NonZeroU32) -> usize {
         let cell = self.memory.cell(number.get() as usize - 1);
-        let Some((len, slot)) = cell.and_then(mem::CellRef::take) else { return 0 };
+        let Some((len, slot)) = cell.and_then(CellRef::take) else { return 0 };
         if let Some(slot) = slot {
             self.give_back(number.get() - 1, slot);
         }
@@ -169,7 +173,13 @@ impl Zsmalloc {
 
     /// Whether less than half of the reserve is left, and there is more to be had.
     pub(crate) fn is_low(&self) -> bool {
-        self.reserve.is_low() || self.numbers.is_low(&self.memory)
+        self.is_short() || self.numbers.is_low(&self.memory)
+    }
+
+    /// The same, of memory for objects. Cheap.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.reserve.is_low()
     }
 
     /// Takes a number and a slot of a class.

@@ -1,7 +1,7 @@
 //! Free frames, committed ahead: allocations take from here and nowhere else.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 use super::list::{Links, List};
@@ -14,6 +14,8 @@ pub(crate) struct Reserve {
     state: Mutex<State>,
     /// Frames that are taken; written under the lock of the state.
     taken: AtomicUsize,
+    /// Written under the lock of the state.
+    is_low: AtomicBool,
     /// A bit for each free frame of a chunk; touched under the lock of the state.
     free_in: Table<AtomicU64>,
     links: Table<Links>,
@@ -41,6 +43,7 @@ impl Reserve {
         Ok(Self {
             state: Mutex::default(),
             taken: AtomicUsize::new(0),
+            is_low: AtomicBool::new(false),
             free_in: Table::new(chunks_max)?,
             links: Table::new(chunks_max)?,
             chunks_max,
@@ -66,6 +69,7 @@ impl Reserve {
             state.partly_free.remove(&self.links, chunk);
         }
         state.free -= 1;
+        self.note_low(&state);
         self.taken.store(self.taken.load(Relaxed) + 1, Relaxed);
         Some(chunk * CHUNK_FRAMES + free.trailing_zeros() as usize)
     }
@@ -86,6 +90,7 @@ impl Reserve {
             state.wholly_free.push(&self.links, chunk);
         }
         state.free += 1;
+        self.note_low(&state);
         self.taken.store(self.taken.load(Relaxed) - 1, Relaxed);
     }
 
@@ -116,10 +121,15 @@ impl Reserve {
         }
     }
 
+    /// Whether less than half is left, and there is more to be had.
+    #[inline]
     pub(crate) fn is_low(&self) -> bool {
-        let state = self.state();
+        self.is_low.load(Relaxed)
+    }
+
+    fn note_low(&self, state: &State) {
         let is_last = state.fresh == self.chunks_max && state.absent.len() == 0;
-        state.free < self.frames_ahead / 2 && !is_last
+        self.is_low.store(state.free < self.frames_ahead / 2 && !is_last, Relaxed);
     }
 
     /// Returns chunks to the system that are wholly free and that the reserve has no need of.
@@ -145,6 +155,7 @@ impl Reserve {
                 return Err(error);
             }
             state.absent.push(&self.links, chunk);
+            self.note_low(&state);
             bytes += CHUNK_BYTES;
         }
     }
@@ -184,6 +195,7 @@ impl Reserve {
         }
         state.wholly_free.push(&self.links, chunk);
         state.free += CHUNK_FRAMES;
+        self.note_low(&state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

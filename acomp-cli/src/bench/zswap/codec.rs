@@ -1,27 +1,59 @@
-//! `acomp bench zswap`: what a page costs beside its codec. The time through zswap minus the time
-//! of the same bare session calls on the same pages.
+//! What a page costs beside its codec: the time through zswap minus the time of the same bare
+//! session calls on the same pages.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use acomp::zswap::{Load, Owner, PAGE_BYTES, Page, Pool, Slot};
+use acomp::zswap::{Load, Owner, PAGE_BYTES, Page, Pool};
 use acomp::{AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registry};
 use anyhow::{Context, Result, ensure};
 
-use super::rounds::{interleaved, median};
-use crate::output::{Row, Rows, rounded, row};
+use super::{FOLIO_PAGES, folio_slot};
+use crate::bench::rounds::{interleaved, median};
+use crate::output::{Row, rounded, row};
 use crate::pages;
 
-pub(crate) fn run(pages: &[Page]) -> Result<Rows> {
-    // Of its own and without the self-test, which the stub, being no codec, would not pass.
-    let with_stub = Registry::from_entries([]);
-    let stub = with_stub.add(Arc::new(Stub))?;
-    let rows = [("lz4", Registry::global()), (&stub.alg().info().name, &with_stub)]
-        .map(|(name, registry)| beside_codec(name, registry, pages.to_vec()));
-    Ok(Rows::new(rows.into_iter().collect::<Result<_>>()?))
+/// Times of a page, with its codec alone and through zswap.
+pub(super) struct Beside {
+    driver: String,
+    pages: usize,
+    pub(super) codec_store_us: f64,
+    pub(super) store_us: f64,
+    pub(super) store_extra_us: f64,
+    pub(super) codec_load_us: f64,
+    pub(super) load_us: f64,
+    pub(super) load_extra_us: f64,
 }
 
-fn beside_codec(name: &str, registry: &Registry, pages: Vec<Page>) -> Result<Row> {
+impl Beside {
+    pub(super) fn row(&self) -> Row {
+        row! {
+            driver: self.driver,
+            pages: self.pages,
+            codec_store_us: self.codec_store_us,
+            store_us: self.store_us,
+            store_extra_us: self.store_extra_us,
+            codec_load_us: self.codec_load_us,
+            load_us: self.load_us,
+            load_extra_us: self.load_extra_us,
+        }
+    }
+}
+
+/// Beside a codec that costs next to nothing.
+pub(super) fn beside_stub(pages: &[Page]) -> Result<Beside> {
+    // Of its own and without the self-test, which the stub, being no codec, would not pass.
+    let registry = Registry::from_entries([]);
+    let stub = registry.add(Arc::new(Stub))?;
+    beside(&stub.alg().info().name, &registry, pages.to_vec())
+}
+
+/// Beside a codec that is linked.
+pub(super) fn beside_codec(name: &str, pages: &[Page]) -> Result<Beside> {
+    beside(name, Registry::global(), pages.to_vec())
+}
+
+fn beside(name: &str, registry: &Registry, pages: Vec<Page>) -> Result<Beside> {
     let pool = Pool::builder(registry).compressor(name).build()?;
     let acomp = pool.acomp();
     let (mut storing, mut loading) = (acomp.session()?, acomp.session()?);
@@ -42,7 +74,7 @@ fn beside_codec(name: &str, registry: &Registry, pages: Vec<Page>) -> Result<Row
     };
     let mut pool_store = || {
         for (i, folio) in pages.chunks(FOLIO_PAGES).enumerate() {
-            pool.store(slot(i), folio, Owner::ROOT).context("store")?;
+            pool.store(folio_slot(i), folio, Owner::ROOT).context("store")?;
         }
         Ok(())
     };
@@ -58,7 +90,7 @@ fn beside_codec(name: &str, registry: &Registry, pages: Vec<Page>) -> Result<Row
     let mut pool_load = || {
         for (i, folio) in pages.chunks(FOLIO_PAGES).enumerate() {
             let back = black_box(&mut pool_back[..folio.len()]);
-            pool.load_range(slot(i), back, Load::Exclusive).context("load")?;
+            pool.load_range(folio_slot(i), back, Load::Exclusive).context("load")?;
         }
         Ok(())
     };
@@ -69,8 +101,8 @@ fn beside_codec(name: &str, registry: &Registry, pages: Vec<Page>) -> Result<Row
     let us = |of: fn(&[f64]) -> f64| {
         rounded(median(&rounds, |round| of(round) / 1000.0 / pages.len() as f64))
     };
-    Ok(row! {
-        driver: acomp.driver(),
+    Ok(Beside {
+        driver: acomp.driver().into(),
         pages: pages.len(),
         codec_store_us: us(|round| round[0]),
         store_us: us(|round| round[1]),
@@ -79,10 +111,6 @@ fn beside_codec(name: &str, registry: &Registry, pages: Vec<Page>) -> Result<Row
         load_us: us(|round| round[3]),
         load_extra_us: us(|round| round[3] - round[2]),
     })
-}
-
-fn slot(folio: usize) -> Slot {
-    Slot((folio * FOLIO_PAGES) as u64)
 }
 
 /// A codec that costs next to nothing and makes objects of a usual size.
@@ -119,5 +147,3 @@ impl Codec for StubCodec {
 }
 
 const STREAM_BYTES: usize = 1600;
-/// 64 KiB.
-const FOLIO_PAGES: usize = 16;
