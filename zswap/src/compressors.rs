@@ -17,6 +17,8 @@ pub(crate) struct Compressors {
     registry: Registry,
     current: AtomicUsize,
     slots: Mutex<Slots>,
+    /// Counts the switches.
+    switches: AtomicUsize,
     /// Count what each number stood for.
     uses: [AtomicUsize; COMPRESSORS_MAX],
 }
@@ -50,6 +52,7 @@ impl Compressors {
         Ok(Self {
             registry,
             current: AtomicUsize::new(0),
+            switches: AtomicUsize::new(0),
             slots: Mutex::new(Slots { current: first, name: name.to_owned(), all }),
             uses: Default::default(),
         })
@@ -68,6 +71,12 @@ impl Compressors {
 
     pub(crate) fn get(&self, number: usize) -> Option<Acomp> {
         lock(&self.slots).all.get(number)?.clone()
+    }
+
+    /// How often another one became the one that stores. Who finds this unchanged knows that the
+    /// one he asked for has not been closed.
+    pub(crate) fn switches(&self) -> usize {
+        self.switches.load(Acquire)
     }
 
     /// Tells one compressor of a number from the next.
@@ -96,6 +105,7 @@ impl Compressors {
         let former = mem::replace(&mut slots.current, new);
         name.clone_into(&mut slots.name);
         self.current.store(number, Release);
+        self.switches.fetch_add(1, Release);
         drop(slots);
         drop((gone, former)); // Outside the lock: this may run the driver's code.
         Ok(())

@@ -138,14 +138,17 @@ impl Contexts {
             return is_live.then_some(Locked { context: guard, compressor, _dead: None });
         }
         for _ in 0..SWITCH_TRIES_MAX {
+            let switches = self.compressors.switches();
             let compressor = wanted.unwrap_or_else(|| self.compressors.current());
-            // Who stores must still be right about the compressor now that a context is locked:
-            // otherwise its pages may be counted when nobody looks any more.
-            let is_it =
-                |_: &Locked<'_>| wanted.is_some() || self.compressors.current() == compressor;
-            let locked = self.open(cpu, compressor).filter(is_it);
-            let locked = locked.or_else(|| self.open(self.first, compressor).filter(is_it));
-            if locked.is_some() || wanted.is_some() || self.compressors.current() == compressor {
+            let locked = self.open(cpu, compressor).or_else(|| self.open(self.first, compressor));
+            let is_it = match &locked {
+                // Who stores must still be right about the compressor now that a context is
+                // locked: else its pages may be counted when nobody looks any more.
+                Some(_) => self.compressors.current() == compressor,
+                // It may have been closed meanwhile.
+                None => self.compressors.switches() == switches,
+            };
+            if is_it || wanted.is_some() {
                 return locked;
             }
         }
