@@ -92,7 +92,7 @@ impl State {
         found: &mut [Found],
     ) -> Result<(), LoadError> {
         let mut filled = self.try_fill(first, dst, found);
-        for _ in 0..LOAD_TRIES_MAX {
+        for _ in 0..TRIES_MAX {
             match filled {
                 Ok(()) | Err(LoadError::NotFound { .. }) => return filled,
                 // Pages that go while they are read may leave their block, or the number of their
@@ -271,4 +271,4 @@ fn failed(slot: Slot, error: Error) -> LoadError {
 }
 
 /// Pages that go while they are loaded are looked for again, so often.
-const LOAD_TRIES_MAX: usize = 16;
+const TRIES_MAX: usize = 16;
