@@ -27,7 +27,8 @@ pub trait SwapDevice: Debug + Send + Sync {
     /// Whatever the device says. The pool answers the load with it, and keeps the page's entry.
     fn read(&self, block: u32, page: &mut Page) -> io::Result<()>;
 
-    /// Writes pages to blocks, in any order.
+    /// Writes pages to blocks, in any order. One caller at a time: a device that calls back into
+    /// the pool may load and invalidate there, not have it write back.
     ///
     /// # Errors
     ///
@@ -161,6 +162,8 @@ impl SwapDeviceControl for FileDevice {
     }
 
     async fn trim(&self, first: u32, blocks: u32) -> io::Result<()> {
+        let end = first.checked_add(blocks).filter(|end| *end <= self.blocks);
+        end.ok_or(io::ErrorKind::InvalidInput)?;
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let [at, bytes] = [first, blocks].map(|blocks| u64::from(blocks) * PAGE_BYTES as u64);
         Ok(fallocate(&self.file, hole, at, bytes)?)

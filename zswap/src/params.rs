@@ -103,11 +103,12 @@ impl Params {
         name: &'static str,
         value: &str,
     ) -> Result<(), ParamError> {
-        let on = match value {
-            "Y" | "y" | "1" | "on" => true,
-            "N" | "n" | "0" | "off" => false,
+        // As the kernel reads them.
+        let on = match value.to_ascii_lowercase().as_str() {
+            "y" | "t" | "1" | "on" => true,
+            "n" | "f" | "0" | "off" => false,
             _ => {
-                let takes = "Y, y, 1, on, N, n, 0 or off";
+                let takes = "Y, T, 1, on, N, F, 0 or off";
                 return Err(ParamError::Invalid { name, value: value.into(), takes });
             }
         };
