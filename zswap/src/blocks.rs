@@ -16,8 +16,8 @@ pub(crate) struct Blocks {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Where the search goes on: pages that are written together come to lie together.
-    word: usize,
+    /// Where the search goes on.
+    next: u32,
     used: u32,
 }
 
@@ -37,21 +37,28 @@ impl Blocks {
         Ok(this)
     }
 
+    /// The next free one: pages that are written together come to lie together, and one that could
+    /// not be written is not tried again soon.
     pub(crate) fn take(&self) -> Option<u32> {
         let mut state = lock(&self.state);
         if state.used == self.blocks {
             return None;
         }
-        for _ in 0..self.used.len() {
-            let word = self.used.get(state.word)?;
+        let (first, from) = ((state.next / u64::BITS) as usize, state.next % u64::BITS);
+        // The first word twice: from the bit on, and at last the bits before it.
+        for i in 0..=self.used.len() {
+            let at = (first + i) % self.used.len();
+            let word = self.used.get(at)?;
             let bits = word.load(Relaxed);
-            if bits != u64::MAX {
-                let bit = bits.trailing_ones();
+            let before = if i == 0 { (1 << from) - 1 } else { 0 };
+            if bits | before != u64::MAX {
+                let bit = (bits | before).trailing_ones();
                 word.store(bits | 1 << bit, Relaxed);
                 state.used += 1;
-                return Some(state.word as u32 * u64::BITS + bit);
+                let block = at as u32 * u64::BITS + bit;
+                state.next = (block + 1) % self.blocks;
+                return Some(block);
             }
-            state.word = (state.word + 1) % self.used.len();
         }
         None
     }

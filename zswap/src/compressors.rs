@@ -39,6 +39,9 @@ pub enum SwitchError {
     /// It cannot be had: the old one goes on.
     #[error("the compressor cannot be had")]
     Open(#[from] OpenError),
+    /// No session of it can be opened: the old one goes on.
+    #[error("no session of the compressor can be opened")]
+    NoSession,
     /// Pages of too many former compressors are still stored.
     #[error("pages of {COMPRESSORS_MAX} compressors are stored: load or invalidate the oldest")]
     TooMany,
@@ -84,11 +87,11 @@ impl Compressors {
         self.uses.get(number).map_or(0, |uses| uses.load(Acquire))
     }
 
-    /// Makes `name` the one that stores. One that is still there under the same name becomes it
-    /// again; the same name as now changes nothing.
-    pub(crate) fn switch(&self, name: &str, params: Params) -> Result<(), SwitchError> {
+    /// A number for `name`; that of one that is still there under the same name. `None`: it is the
+    /// one that stores.
+    pub(crate) fn admit(&self, name: &str, params: Params) -> Result<Option<usize>, SwitchError> {
         if lock(&self.slots).name == name {
-            return Ok(());
+            return Ok(None);
         }
         // Outside the lock: it allocates, and may run a self-test.
         let new = Acomp::alloc_in(&self.registry, name, params)?;
@@ -101,14 +104,22 @@ impl Compressors {
             Some(number) => number,
             None => slots.all.iter().position(Option::is_none).ok_or(SwitchError::TooMany)?,
         };
-        let gone = slots.all.get_mut(number).and_then(|place| place.replace(new.clone()));
+        let gone = slots.all.get_mut(number).and_then(|place| place.replace(new));
+        drop(slots);
+        drop(gone); // Outside the lock: this may run the driver's code.
+        Ok(Some(number))
+    }
+
+    /// Makes the one that was admitted the one that stores.
+    pub(crate) fn make_current(&self, number: usize, name: &str) {
+        let mut slots = lock(&self.slots);
+        let Some(new) = slots.all.get(number).cloned().flatten() else { return };
         let former = mem::replace(&mut slots.current, new);
         name.clone_into(&mut slots.name);
         self.current.store(number, Release);
         self.switches.fetch_add(1, Release);
         drop(slots);
-        drop((gone, former)); // Outside the lock: this may run the driver's code.
-        Ok(())
+        drop(former); // Outside the lock: this may run the driver's code.
     }
 
     /// Former compressors.

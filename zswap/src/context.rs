@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use acomp_core::{Acomp, OpenError, Params, Registry, Session};
 use once_cell::sync::OnceCell;
 
-use crate::compressors::{COMPRESSORS_MAX, Compressors};
+use crate::compressors::{COMPRESSORS_MAX, Compressors, SwitchError};
 use crate::counters::Events;
 use crate::page::{PAGE_BYTES, Page};
 
@@ -25,6 +25,8 @@ pub(crate) struct Contexts {
     first: usize,
     /// Whether whoever needs a session may open it.
     opens: bool,
+    /// Held while compressors come and go.
+    switching: Mutex<()>,
 }
 
 /// On cache lines of its own.
@@ -42,7 +44,9 @@ pub(crate) struct Cpu {
 #[repr(align(128))]
 struct Context {
     sessions: [Option<Session>; COMPRESSORS_MAX],
-    /// Destinations of as many compressions as a transform gains from at once.
+    /// How many compressions each gains from at once.
+    batches: [usize; COMPRESSORS_MAX],
+    /// Their destinations: as many as the one has that gains from most.
     buffers: Box<[Page]>,
 }
 
@@ -57,6 +61,16 @@ pub(crate) struct Locked<'c> {
 }
 
 impl Context {
+    /// Takes a session out, and gives buffers back that the others do not need.
+    fn close(&mut self, compressor: usize) -> Option<Session> {
+        *self.batches.get_mut(compressor)? = 0;
+        let needed = self.batches.iter().copied().max().unwrap_or_default();
+        if needed < self.buffers.len() {
+            self.buffers = self.buffers.get(..needed).unwrap_or_default().into();
+        }
+        self.sessions.get_mut(compressor)?.take()
+    }
+
     #[inline]
     fn has_live(&self, compressor: usize) -> bool {
         let session = self.sessions.get(compressor).and_then(Option::as_ref);
@@ -65,10 +79,12 @@ impl Context {
 }
 
 impl Locked<'_> {
-    /// The session and the buffers. `None`: there was a session when this was locked.
+    /// The session, and a buffer for each compression that it gains from at once. `None`: there was
+    /// a session when this was locked.
     #[inline]
     pub(crate) fn parts(&mut self) -> Option<(&mut Session, &mut [Page])> {
-        let Context { sessions, buffers } = &mut *self.context;
+        let Context { sessions, batches, buffers } = &mut *self.context;
+        let buffers = buffers.get_mut(..*batches.get(self.compressor)?)?;
         Some((sessions.get_mut(self.compressor)?.as_mut()?, buffers))
     }
 }
@@ -83,9 +99,16 @@ impl Contexts {
         let compressors = Compressors::new(registry, name, params)?;
         let acomp = compressors.get(0).map(|acomp| Ok((buffers_of(&acomp), acomp.session()?)));
         let cpus: Box<[Cpu]> = (0..possible_cpus()).map(|_| Cpu::default()).collect();
-        let contexts = Self { compressors, first: current_cpu() % cpus.len(), cpus, opens };
+        let contexts = Self {
+            compressors,
+            first: current_cpu() % cpus.len(),
+            cpus,
+            opens,
+            switching: Mutex::default(),
+        };
         if let Some((buffers, session)) = acomp.transpose()? {
             let mut context = lock(contexts.context(contexts.first));
+            context.batches[0] = buffers.len();
             (context.buffers, context.sessions[0]) = (buffers, Some(session));
         }
         Ok(contexts)
@@ -170,6 +193,7 @@ impl Contexts {
         }
         // The number may stand for another compressor by now.
         let (buffers, session) = new.filter(|_| self.compressors.uses(compressor) == uses)?;
+        *guard.batches.get_mut(compressor)? = buffers.len();
         if guard.buffers.len() < buffers.len() {
             guard.buffers = buffers;
         }
@@ -196,8 +220,18 @@ impl Contexts {
         }
     }
 
+    /// Makes `name` the compressor that stores, when there is a session of it to serve everybody.
+    pub(crate) fn switch(&self, name: &str) -> Result<(), SwitchError> {
+        let _switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(number) = self.compressors.admit(name, Params::new())? else { return Ok(()) };
+        drop(self.open(self.first, number).ok_or(SwitchError::NoSession)?);
+        self.compressors.make_current(number, name);
+        Ok(())
+    }
+
     /// Closes former compressors whose pages are gone. `pages` counts those of one.
     pub(crate) fn drain(&self, pages: impl Fn(usize) -> u64) {
+        let _switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
         for number in self.compressors.former() {
             let is_used = || {
                 // Who stores asks for the compressor, and counts its pages, with a context locked.
@@ -206,8 +240,7 @@ impl Contexts {
                 pages(number) > 0
             };
             let close = || -> Vec<_> {
-                let take = |context| lock(context).sessions.get_mut(number).and_then(Option::take);
-                self.contexts().filter_map(take).collect()
+                self.contexts().filter_map(|context| lock(context).close(number)).collect()
             };
             self.compressors.forget(number, is_used, close);
         }
@@ -221,7 +254,8 @@ impl Contexts {
     fn context(&self, cpu: usize) -> &Mutex<Context> {
         self.cpus[cpu].context.get_or_init(|| {
             let sessions = [const { None }; COMPRESSORS_MAX];
-            Box::new(Mutex::new(Context { sessions, buffers: Box::default() }))
+            let batches = [0; COMPRESSORS_MAX];
+            Box::new(Mutex::new(Context { sessions, batches, buffers: Box::default() }))
         })
     }
 

@@ -67,8 +67,8 @@ macro_rules! counters {
             $(pub(crate) $name: AtomicU64,)+
             /// Pages held by each compressor.
             pub(crate) compressed: [AtomicU64; COMPRESSORS_MAX],
-            /// Calls, of which every so many-th is timed.
-            pub(crate) calls: AtomicU64,
+            /// Stores and loads, of which every so many-th is timed.
+            pub(crate) calls: [AtomicU64; 2],
             pub(crate) latencies: [Latencies; 2],
         }
     };

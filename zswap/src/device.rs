@@ -27,7 +27,7 @@ pub trait SwapDevice: Debug + Send + Sync {
     /// Whatever the device says. The pool answers the load with it, and keeps the page's entry.
     fn read(&self, block: u32, page: &mut Page) -> io::Result<()>;
 
-    /// Writes pages to blocks, in any order. One caller at a time: a device that calls back into
+    /// Writes pages to blocks. One caller at a time: a device that calls back into
     /// the pool may load and invalidate there, not have it write back.
     ///
     /// # Errors

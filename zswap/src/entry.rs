@@ -187,6 +187,11 @@ impl Entries {
         self.left() < self.ahead / 2 && self.table.len() < self.table.capacity()
     }
 
+    /// Whether it has all the memory that it may have.
+    pub(crate) fn is_final(&self) -> bool {
+        self.table.len() == self.table.capacity()
+    }
+
     pub(crate) fn metadata_bytes(&self) -> usize {
         let hashes = self.hashes.as_ref().map_or(0, Table::committed_bytes);
         self.table.committed_bytes() + self.links.committed_bytes() + hashes

@@ -103,10 +103,11 @@ impl Params {
         name: &'static str,
         value: &str,
     ) -> Result<(), ParamError> {
-        // As the kernel reads them.
-        let on = match value.to_ascii_lowercase().as_str() {
-            "y" | "t" | "1" | "on" => true,
-            "n" | "f" | "0" | "off" => false,
+        // As the kernel reads them: by the first letter, but for `on` and `off`.
+        let mut letters = value.bytes().map(|letter| letter.to_ascii_lowercase());
+        let on = match (letters.next(), letters.next()) {
+            (Some(b'y' | b't' | b'1'), _) | (Some(b'o'), Some(b'n')) => true,
+            (Some(b'n' | b'f' | b'0'), _) | (Some(b'o'), Some(b'f')) => false,
             _ => {
                 let takes = "Y, T, 1, on, N, F, 0 or off";
                 return Err(ParamError::Invalid { name, value: value.into(), takes });
@@ -121,7 +122,13 @@ impl Params {
         name: &'static str,
         value: &str,
     ) -> Result<(), ParamError> {
-        let percent = value.parse().ok().filter(|percent| *percent <= 100);
+        // As in C: hexadecimal after 0x, octal after 0.
+        let percent = match value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")) {
+            Some(digits) => u8::from_str_radix(digits, 16),
+            None if value.starts_with('0') => u8::from_str_radix(value, 8),
+            None => value.parse(),
+        };
+        let percent = percent.ok().filter(|percent| *percent <= 100);
         let takes = "0 to 100";
         let invalid = || ParamError::Invalid { name, value: value.into(), takes };
         param.store(percent.ok_or_else(invalid)?, Release);

@@ -1,11 +1,11 @@
 //! The pool: store, load, invalidate, and everything that can be asked of it and set.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{
     AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
 use std::sync::{Arc, Mutex};
+use std::thread::{Thread, ThreadId};
 use std::time::Instant;
 
 use acomp_core::{Acomp, OpenError, Params as AlgParams, Registry};
@@ -105,20 +105,21 @@ pub struct Pool {
     /// Somebody should call `maintain`.
     is_wanting: AtomicBool,
     /// Is told so.
-    worker: Mutex<Option<std::thread::Thread>>,
+    workers: Mutex<Vec<Thread>>,
 }
 
 /// Who takes memory from the system for what comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "somebody must")]
 pub enum Housekeeping {
-    /// Whoever stores, when the reserve is empty. For everybody but those who store because memory
-    /// is short.
+    /// Whoever stores, when half of the reserve is gone; and whoever first uses a CPU opens the
+    /// session there. For everybody but those who store because memory is short.
     #[default]
     Inline,
     /// Whoever calls [`Pool::maintain`], such as a [`Worker`](crate::Worker). Store, load and
-    /// invalidate then make no call of the global allocator and none of the system, and a store
-    /// fails when the reserve is empty.
+    /// invalidate then make no call of the global allocator and ask the system for no memory, and a
+    /// store fails when the reserve is empty. They may still wait for locks, wake a worker, and use
+    /// the device: a load of what was written back, and a store of an owner who is at his limit.
     Apart,
 }
 
@@ -160,7 +161,7 @@ impl Pool {
     ///
     /// Every [`StoreError`].
     pub fn store(&self, first: Slot, folio: &[Page], owner: Owner) -> Result<(), StoreError> {
-        let from_ns = self.sample();
+        let from_ns = self.sample(STORES);
         let stored = self.store_folio(first, folio, owner);
         if let Err(error) = stored {
             self.purge(first, folio.len());
@@ -173,7 +174,7 @@ impl Pool {
                 self.want();
             }
         }
-        self.sampled(0, from_ns);
+        self.sampled(STORES, from_ns, folio.len());
         stored
     }
 
@@ -184,9 +185,9 @@ impl Pool {
     /// [`LoadError::NotFound`] when nothing is stored there; the others when what is stored is no
     /// page: the entry stays, and `dst` is unspecified.
     pub fn load(&self, slot: Slot, dst: &mut Page, how: Load) -> Result<Loaded, LoadError> {
-        let from_ns = self.sample();
+        let from_ns = self.sample(LOADS);
         let loaded = self.state.load_pages::<1>(slot, std::slice::from_mut(dst), how);
-        self.sampled(1, from_ns);
+        self.sampled(LOADS, from_ns, 1);
         loaded
     }
 
@@ -203,11 +204,14 @@ impl Pool {
         how: Load,
     ) -> Result<Loaded, LoadError> {
         check_range(first, dst)?;
-        if dst.len() <= SUB_BATCH {
+        let from_ns = self.sample(LOADS);
+        let loaded = if dst.len() <= SUB_BATCH {
             self.state.load_pages::<SUB_BATCH>(first, dst, how)
         } else {
             self.load_folio(first, dst, how)
-        }
+        };
+        self.sampled(LOADS, from_ns, dst.len());
+        loaded
     }
 
     /// Says that the caller is about to forget a page that was loaded as a duplicate, and that need
@@ -241,14 +245,14 @@ impl Pool {
         self.state.contexts.compressors.current_acomp()
     }
 
-    /// How long stores and loads of one page took, in nanoseconds: of every so many-th call.
+    /// How long stores and loads took per page, in nanoseconds: of every so many-th call.
     #[must_use]
     pub fn latencies(&self) -> (Histogram, Histogram) {
         let of = |which: usize| {
             let cpus = self.state.contexts.cpus().iter();
             Latencies::sum(cpus.filter_map(move |cpu| cpu.events.latencies.get(which)))
         };
-        (of(0), of(1))
+        (of(STORES), of(LOADS))
     }
 
     /// How long the objects are that are held, in bytes.
@@ -341,18 +345,21 @@ impl Pool {
         let protected = usize::try_from(account.device_reads.load(Relaxed)).unwrap_or(usize::MAX);
         let freeable = listed.saturating_sub(protected) as u64;
         let pages = usage.pages.max(1) * PAGE_BYTES as u64;
-        usize::try_from(freeable * usage.bytes.min(pages) / pages).unwrap_or(usize::MAX)
+        let share = u128::from(freeable) * u128::from(usage.bytes.min(pages)) / u128::from(pages);
+        usize::try_from(share).unwrap_or(usize::MAX)
     }
 
     /// Looks at so many pages of an owner, in the order in which they were stored: drops
     /// duplicates, gives second chances, and writes the others back.
     pub fn shrink(&self, owner: Owner, pages_max: usize) -> Reclaimed {
-        let Some(account) = self.state.accounts.get(owner) else { return Reclaimed::default() };
-        // Each read from the device has protected a page once.
-        let _ = account
-            .device_reads
-            .fetch_update(Relaxed, Relaxed, |reads| Some(reads.saturating_sub(pages_max as u64)));
-        self.state.reclaim(account, pages_max, &mut lock(&self.reclaiming))
+        let reclaimed = self.reclaim(owner, pages_max);
+        if let Some(account) = self.state.accounts.get(owner) {
+            // Each read from the device has protected a page once.
+            let looked = (reclaimed.pages() + reclaimed.rotated + reclaimed.failed) as u64;
+            let consume = |reads: u64| Some(reads.saturating_sub(looked));
+            let _ = account.device_reads.fetch_update(Relaxed, Relaxed, consume);
+        }
+        reclaimed
     }
 
     /// Does what the data path leaves to others: takes memory from the system for what comes next
@@ -367,8 +374,10 @@ impl Pool {
         let reclaimed = self.write_back();
         self.drain();
         let compacted = self.state.objects.compact(COMPACTED_OBJECTS_MAX);
+        // What can be returned is, also when nothing is to be had.
+        let bytes_returned = self.state.objects.trim().map_err(io::Error::other);
         self.state.refill()?;
-        let bytes_returned = self.state.objects.trim().map_err(io::Error::other)?;
+        let bytes_returned = bytes_returned?;
         Ok(Maintained { reclaimed, objects_moved: compacted.objects, bytes_returned })
     }
 
@@ -376,9 +385,7 @@ impl Pool {
     /// open one themselves have it.
     fn switch(&self, name: &str) -> Result<(), SwitchError> {
         self.drain();
-        self.state.contexts.compressors.switch(name, AlgParams::new())?;
-        self.state.contexts.refill();
-        Ok(())
+        self.state.contexts.switch(name)
     }
 
     /// Closes former compressors whose pages are gone.
@@ -393,8 +400,12 @@ impl Pool {
         self.is_wanting.load(Acquire)
     }
 
-    pub(crate) fn set_worker(&self, worker: Option<std::thread::Thread>) {
-        *lock(&self.worker) = worker;
+    pub(crate) fn add_worker(&self, worker: Thread) {
+        lock(&self.workers).push(worker);
+    }
+
+    pub(crate) fn remove_worker(&self, worker: ThreadId) {
+        lock(&self.workers).retain(|other| other.id() != worker);
     }
 
     /// After the pool was full: writes back until it accepts pages again, or until nothing helps.
@@ -405,7 +416,7 @@ impl Pool {
         while self.is_full() && failures < FAILURES_MAX && fruitless < 2 * owners {
             let next = self.next_owner.fetch_add(1, Relaxed) % owners.max(1);
             let owner = Owner::new(next as u16);
-            let batch = self.shrink(owner, CLUSTER_PAGES);
+            let batch = self.reclaim(owner, CLUSTER_PAGES);
             failures += usize::from(batch.failed > 0);
             // Each page gets but one second chance: taking it away is a step forward.
             fruitless = if batch.pages() + batch.rotated > 0 { 0 } else { fruitless + 1 };
@@ -415,23 +426,31 @@ impl Pool {
         reclaimed
     }
 
+    fn reclaim(&self, owner: Owner, pages_max: usize) -> Reclaimed {
+        let reclaim = |account| self.state.reclaim(account, pages_max, &mut lock(&self.reclaiming));
+        self.state.accounts.get(owner).map(reclaim).unwrap_or_default()
+    }
+
     fn store_folio(&self, first: Slot, folio: &[Page], owner: Owner) -> Result<(), StoreError> {
         check_range(first, folio)?;
         if !self.params.enabled.load(Acquire) {
             return Err(StoreError::Disabled);
         }
         let account = self.state.accounts.get(owner).ok_or(StoreError::NoOwner { owner })?;
-        if account.is_at_limit()
-            && self.state.reclaim(account, CLUSTER_PAGES, &mut lock(&self.reclaiming)).pages() == 0
-        {
+        if account.is_at_limit() && self.reclaim(owner, CLUSTER_PAGES).pages() == 0 {
             return Err(StoreError::OwnerLimit { owner });
         }
         if self.is_full() {
             return Err(StoreError::PoolLimit);
         }
-        if self.housekeeping == Housekeeping::Inline && self.state.objects.is_short() {
+        match self.housekeeping {
+            _ if !self.state.objects.is_short() => {}
             // Later, pages would have to be compressed again. What fails now fails then.
-            let _ = self.state.refill();
+            Housekeeping::Inline => drop(self.state.refill()),
+            Housekeeping::Apart => self.want(),
+        }
+        if folio.len() > SUB_BATCH {
+            self.look_ahead();
         }
         let mut zero_pages = 0;
         for (slot, at, pages) in sub_batches(first, folio.len()) {
@@ -495,35 +514,38 @@ impl Pool {
 
     #[cold]
     fn want(&self) {
-        if !self.is_wanting.swap(true, Release)
-            && let Some(worker) = lock(&self.worker).as_ref()
-        {
-            worker.unpark();
+        if !self.is_wanting.swap(true, Release) {
+            lock(&self.workers).iter().for_each(Thread::unpark);
         }
     }
 
     /// When this call began, if it is one that is timed.
     #[inline]
-    fn sample(&self) -> Option<u64> {
-        let calls = self.state.events().calls.fetch_add(1, Relaxed);
+    fn sample(&self, which: usize) -> Option<u64> {
+        let calls = self.state.events().calls.get(which)?.fetch_add(1, Relaxed);
         calls.is_multiple_of(SAMPLED_OPS).then(|| self.sampled_at())
     }
 
     #[cold]
     fn sampled_at(&self) -> u64 {
-        // Now and then is often enough to see whether the reserve runs low.
-        if self.state.tree.is_low() || self.state.entries.is_low() || self.state.objects.is_low() {
-            self.want();
-        }
+        self.look_ahead();
         self.clock.now_ns()
     }
 
+    /// Whether the reserves run low: now and then is often enough for single pages.
+    fn look_ahead(&self) {
+        if self.state.tree.is_low() || self.state.entries.is_low() || self.state.objects.is_low() {
+            self.want();
+        }
+    }
+
     #[inline]
-    fn sampled(&self, which: usize, from_ns: Option<u64>) {
+    fn sampled(&self, which: usize, from_ns: Option<u64>, pages: usize) {
         if let Some(from_ns) = from_ns
             && let Some(latencies) = self.state.events().latencies.get(which)
         {
-            latencies.count(self.clock.now_ns().saturating_sub(from_ns));
+            let ns = self.clock.now_ns().saturating_sub(from_ns);
+            latencies.count(ns / pages.max(1) as u64);
         }
     }
 }
@@ -647,7 +669,7 @@ impl Builder {
             next_owner: AtomicUsize::new(0),
             reclaiming: Mutex::default(),
             is_wanting: AtomicBool::new(false),
-            worker: Mutex::new(None),
+            workers: Mutex::default(),
         })
     }
 }
@@ -679,6 +701,9 @@ const OBJECTS_BYTES_MAX: usize = 1 << 40;
 const ENTRY_OBJECT_BYTES: usize = 64;
 const ENTRIES_MIN: usize = 1 << 16;
 const ENTRIES_MAX: usize = 1 << 31;
+/// Which calls are counted and timed.
+const STORES: usize = 0;
+const LOADS: usize = 1;
 /// Of so many calls on a CPU, one is timed.
 const SAMPLED_OPS: u64 = 64;
 /// Pages that are looked at at a time: the kernel's `SWAP_CLUSTER_MAX`.
@@ -687,5 +712,3 @@ const CLUSTER_PAGES: usize = 32;
 const FAILURES_MAX: usize = 16;
 /// Objects that one maintenance moves.
 const COMPACTED_OBJECTS_MAX: usize = 4096;
-
-const _: () = assert!(NonZeroUsize::MIN.get() <= SUB_BATCH);

@@ -74,8 +74,10 @@ impl State {
     ) -> Reclaimed {
         let mut reclaimed = Reclaimed::default();
         let mut left = pages_max;
-        while left > 0 && self.drop_duplicate(account) {
-            reclaimed.dropped += 1;
+        while left > 0
+            && let Some(is_dropped) = self.drop_duplicate(account)
+        {
+            reclaimed.dropped += usize::from(is_dropped);
             left -= 1;
         }
         let Some(device) = self.device.as_ref().filter(|_| account.has_writeback()) else {
@@ -96,24 +98,25 @@ impl State {
         reclaimed
     }
 
-    /// Drops the duplicate that was made first.
-    fn drop_duplicate(&self, account: &Account) -> bool {
+    /// Drops the duplicate that was made first, unless somebody else takes it away now. `None`:
+    /// there is none.
+    fn drop_duplicate(&self, account: &Account) -> Option<bool> {
         let lists = lock(&account.lists);
         let candidate = lists.duplicates.last().and_then(|number| self.candidate(number as u32));
         drop(lists);
-        let Some(Candidate { slot, identity }) = candidate else { return false };
-        let Some(mut partition) = self.tree.find(slot) else { return false };
+        let Candidate { slot, identity } = candidate?;
+        let Some(mut partition) = self.tree.find(slot) else { return Some(false) };
         let removed = match self.look(&partition, slot) {
             found @ Found::Entry(now, record) if now == identity && record.is_duplicate => {
                 self.remove_same(&mut partition, slot, &found)
             }
             // Somebody was faster. He takes it from the list.
-            _ => return false,
+            _ => return Some(false),
         };
         drop(partition);
         self.dispose(&[removed]);
         count(&self.events().dropped_duplicates, 1);
-        true
+        Some(true)
     }
 
     /// Fills `candidates` with those whose turn it is, and looks at no more than `looks_max`. How
@@ -242,9 +245,9 @@ impl State {
         let mut on_device = *record;
         on_device.content = Content::Device(Stored { at: block, checksum: checksum(page) });
         entry.write(on_device);
-        drop(partition);
         self.uncount(record);
         self.count(&on_device);
+        drop(partition);
         if let Some(bytes) = self.free_content(record.content) {
             account.uncharge(1, bytes);
         }

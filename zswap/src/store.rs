@@ -62,7 +62,7 @@ impl State {
         }
         if taken < wanted {
             count(&self.events().reject_kmemcache_fail, wanted - taken);
-            return Err(StoreError::NoMemory);
+            return Err(no_memory(self.entries.is_final()));
         }
         Ok(zero_pages)
     }
@@ -170,11 +170,11 @@ impl State {
     /// Puts the entries into the tree, one by one. Those that do not come there are freed.
     fn commit(&self, first: Slot, batch: Batch<'_>, account: &Account) -> Result<(), StoreError> {
         let mut stale: [Option<Removed>; SUB_BATCH] = [None; SUB_BATCH];
-        let no_memory = |_| {
+        let rejected = |_| {
             count(&self.events().reject_alloc_fail, 1);
-            StoreError::NoMemory
+            no_memory(self.tree.is_final())
         };
-        let mut partition = self.tree.find_or_add(first).map_err(no_memory)?;
+        let mut partition = self.tree.find_or_add(first).map_err(rejected)?;
         let mut lists = lock(&account.lists);
         let (mut pages, mut bytes) = (0, 0);
         let mut committed = Ok(());
@@ -188,7 +188,7 @@ impl State {
             let old = match partition.set(slot, value) {
                 Ok(old) => old,
                 Err(empty) => {
-                    committed = Err(no_memory(empty));
+                    committed = Err(rejected(empty));
                     break;
                 }
             };
@@ -213,6 +213,11 @@ impl State {
         self.dispose(&stale);
         committed
     }
+}
+
+/// `is_final`: nor will there be any.
+fn no_memory(is_final: bool) -> StoreError {
+    if is_final { StoreError::PoolLimit } else { StoreError::NoMemory }
 }
 
 /// What is kept of a page.

@@ -92,11 +92,10 @@ impl Tree {
     /// For so many entries at most.
     pub(crate) fn new(entries_max: usize) -> io::Result<Self> {
         let partitions_max = entries_max.min(PARTITIONS_MAX);
-        let buckets = partitions_max.next_power_of_two();
         let tree = Self {
             partitions: Table::new(partitions_max)?,
             nodes: Table::new(entries_max)?,
-            buckets: Table::new(buckets)?,
+            buckets: Table::new(BUCKETS)?,
             links: Table::new(partitions_max)?,
             spare: Mutex::default(),
             changes: AtomicU64::new(0),
@@ -105,25 +104,20 @@ impl Tree {
                 nodes: NODES_AHEAD.min(entries_max),
             },
         };
-        tree.buckets.grow(BUCKETS_MIN.min(buckets))?;
+        tree.buckets.grow(BUCKETS)?;
         tree.refill()?;
         Ok(tree)
     }
 
     /// Commits memory ahead. Not for the data path.
     pub(crate) fn refill(&self) -> io::Result<()> {
-        let Reserve { partitions, nodes } = self.reserve;
-        let spare = lock(&self.spare);
-        let partitions_left =
-            self.partitions.len() - spare.fresh_partition as usize + spare.empty.len();
-        let nodes_left = self.nodes.len() - spare.fresh_node as usize + spare.free_nodes;
-        drop(spare);
-        if partitions_left < partitions {
+        let (left, Reserve { partitions, nodes }) = (self.left(), self.reserve);
+        if left.partitions < partitions {
             let len = self.partitions.len() + partitions;
             self.links.grow(len)?;
             self.partitions.grow(len)?;
         }
-        if nodes_left < nodes {
+        if left.nodes < nodes {
             self.nodes.grow(self.nodes.len() + nodes)?;
         }
         Ok(())
@@ -131,12 +125,25 @@ impl Tree {
 
     /// Whether less than half of the reserve is left.
     pub(crate) fn is_low(&self) -> bool {
+        let (left, Reserve { partitions, nodes }) = (self.left(), self.reserve);
+        let can_grow = |len, capacity| len < capacity;
+        (left.partitions < partitions / 2
+            && can_grow(self.partitions.len(), self.partitions.capacity()))
+            || (left.nodes < nodes / 2 && can_grow(self.nodes.len(), self.nodes.capacity()))
+    }
+
+    /// Whether it has all the memory that it may have.
+    pub(crate) fn is_final(&self) -> bool {
+        self.partitions.len() == self.partitions.capacity()
+            || self.nodes.len() == self.nodes.capacity()
+    }
+
+    fn left(&self) -> Reserve {
         let spare = lock(&self.spare);
-        let partitions = self.partitions.len() - spare.fresh_partition as usize + spare.empty.len();
-        let nodes = self.nodes.len() - spare.fresh_node as usize + spare.free_nodes;
-        (partitions < self.reserve.partitions / 2
-            && self.partitions.len() < self.partitions.capacity())
-            || (nodes < self.reserve.nodes / 2 && self.nodes.len() < self.nodes.capacity())
+        Reserve {
+            partitions: self.partitions.len() - spare.fresh_partition as usize + spare.empty.len(),
+            nodes: self.nodes.len() - spare.fresh_node as usize + spare.free_nodes,
+        }
     }
 
     pub(crate) fn metadata_bytes(&self) -> usize {
@@ -209,14 +216,18 @@ impl Tree {
         &'t self,
         spare: &mut Spare,
     ) -> Result<(usize, MutexGuard<'t, State>), ReserveEmpty> {
-        // The one that has been empty for longest; its holder may be about to use it again.
-        if let Some(number) = spare.empty.last()
-            && let Some(partition) = self.partitions.get(number)
-            && let Ok(state) = partition.state.try_lock()
-            && state.used_total == 0
-        {
-            // Still empty: it stays in the list until a slot of it is used.
-            return Ok((number, state));
+        // The one that has been empty for longest. Holders of some may be about to use them again.
+        let mut next = spare.empty.last();
+        for _ in 0..EMPTY_PARTITION_TRIES {
+            let Some(number) = next else { break };
+            if let Some(partition) = self.partitions.get(number)
+                && let Ok(state) = partition.state.try_lock()
+                && state.used_total == 0
+            {
+                // Still empty: it stays in the list until a slot of it is used.
+                return Ok((number, state));
+            }
+            next = List::pushed_after(&self.links, number);
         }
         let number = spare.fresh_partition as usize;
         let partition = self.partitions.get(number).ok_or(ReserveEmpty)?;
@@ -409,7 +420,10 @@ const NODE_SLOTS: usize = 64;
 const PARTITION_NODES: usize = PARTITION_SLOTS / NODE_SLOTS;
 /// As many as a place in an entry can name.
 const PARTITIONS_MAX: usize = 1 << (u32::BITS - PARTITION_BITS);
-const BUCKETS_MIN: usize = 4096;
+/// Chains of partitions, however many there are: of at most 64.
+const BUCKETS: usize = 4096;
+/// Empty partitions that are looked at for one that nobody holds.
+const EMPTY_PARTITION_TRIES: usize = 64;
 /// Committed ahead: 84 KiB.
 const PARTITIONS_AHEAD: usize = 64;
 /// Committed ahead: 64 KiB, for 16 384 pages of folios, or 256 that lie apart.

@@ -1,6 +1,7 @@
 //! A thread that maintains a pool.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
 use std::thread::{self, JoinHandle};
@@ -40,14 +41,15 @@ impl Worker {
         let (its_pool, its_end) = (Arc::clone(pool), Arc::clone(&is_over));
         let thread = thread::Builder::new().name("zswap-shrink".into()).spawn(move || {
             while !its_end.load(Acquire) {
-                // What cannot be had now is asked for again when it is wanted.
-                let _ = its_pool.maintain();
+                // What cannot be had now is asked for again when it is wanted; nor does a device
+                // that panics end the maintenance of what needs none.
+                let _ = catch_unwind(AssertUnwindSafe(|| its_pool.maintain()));
                 if !its_pool.is_wanting() {
                     thread::park_timeout(IDLE_MAX);
                 }
             }
         })?;
-        pool.set_worker(Some(thread.thread().clone()));
+        pool.add_worker(thread.thread().clone());
         Ok(Self { pool: Arc::clone(pool), is_over, thread: Some(thread) })
     }
 }
@@ -55,8 +57,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.is_over.store(true, Release);
-        self.pool.set_worker(None);
         if let Some(thread) = self.thread.take() {
+            self.pool.remove_worker(thread.thread().id());
             thread.thread().unpark();
             let _ = thread.join();
         }

@@ -147,7 +147,7 @@ fn driver_that_panics_now_and_then_loses_no_page() {
 
 #[test]
 fn everything_at_once_on_the_same_slots() {
-    everything_at_once(Duration::from_secs(2));
+    everything_at_once(Duration::from_secs(5));
 }
 
 #[test]

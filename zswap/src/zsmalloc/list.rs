@@ -61,6 +61,12 @@ impl List {
         number(self.tail)
     }
 
+    /// The one that was pushed after this one, which is in the list.
+    #[inline]
+    pub(crate) fn pushed_after(links: &Table<Links>, number: usize) -> Option<usize> {
+        self::number(links.get(number)?.prev.load(Relaxed))
+    }
+
     /// The one after the first.
     pub(crate) fn second(&self, links: &Table<Links>) -> Option<usize> {
         number(at(links, self.head)?.next.load(Relaxed))
