@@ -47,7 +47,9 @@ pub enum StoreError {
         /// Who.
         owner: Owner,
     },
-    /// The pool has as much memory as it may have; counted as `pool_limit_hit`.
+    /// The pool has as much memory as it may have, or as many pages as it has entries for (one for
+    /// 64 bytes), or slots in use in too many 64 MiB of a swap space (2^18); counted as
+    /// `pool_limit_hit`, or as what there was no memory for.
     #[error("the pool is full: raise `max_pool_percent`, load, invalidate or write back")]
     PoolLimit,
     /// The reserve is empty; counted as `reject_alloc_fail` or `reject_kmemcache_fail`.

@@ -89,6 +89,46 @@ pub enum Revalidated {
 }
 
 /// A store of compressed pages. Shared by threads; see the [crate documentation](crate).
+///
+/// With owners, a device, and what can be done while it works:
+///
+/// ```
+/// use acomp_algs as _;
+/// # use acomp_core::Registry;
+/// use std::sync::Arc;
+/// use zswap::{FileDevice, Load, Owner, Pool, Revalidated, Slot};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("swap");
+/// let device = Arc::new(FileDevice::create(path, 1 << 20)?);
+/// let pool = Pool::builder(Registry::global())
+///     .compressor("lz4")
+///     .total_bytes(1 << 30)
+///     .device(device)
+///     .checksums()
+///     .build()?;
+/// let tenant = Owner::new(1);
+/// pool.set_owner_limit(tenant, Some(64 << 20));
+/// let page: [u8; 4096] = std::array::from_fn(|i| (i / 7) as u8);
+/// pool.store(Slot(0), &[page; 4], tenant)?;
+/// assert_eq!(pool.owner(tenant).map(|usage| usage.pages), Some(4));
+///
+/// // Older pages keep their compressor.
+/// pool.set("compressor", "zstd")?;
+///
+/// // A copy that costs nothing to forget again, as long as it is not modified.
+/// let mut back = [0; 4096];
+/// pool.load(Slot(0), &mut back, Load::Duplicate)?;
+/// assert_eq!(pool.revalidate(Slot(0), &back)?, Revalidated::Same);
+///
+/// // Memory is short: everybody's second chance is taken, then all are written back.
+/// assert_eq!(pool.shrink(tenant, 4).rotated, 4);
+/// assert_eq!(pool.shrink(tenant, 4).written, 4);
+/// pool.load(Slot(3), &mut back, Load::Exclusive)?;
+/// assert_eq!(back, page);
+/// pool.maintain()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Pool {
     state: State,
@@ -112,14 +152,15 @@ pub struct Pool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "somebody must")]
 pub enum Housekeeping {
-    /// Whoever stores, when half of the reserve is gone; and whoever first uses a CPU opens the
-    /// session there. For everybody but those who store because memory is short.
+    /// Whoever stores, when a quarter of the reserve is gone; and whoever first uses a CPU opens
+    /// the session there. For everybody but those who store because memory is short.
     #[default]
     Inline,
     /// Whoever calls [`Pool::maintain`], such as a [`Worker`](crate::Worker). Store, load and
-    /// invalidate then make no call of the global allocator and ask the system for no memory, and a
-    /// store fails when the reserve is empty. They may still wait for locks, wake a worker, and use
-    /// the device: a load of what was written back, and a store of an owner who is at his limit.
+    /// invalidate then make no call of the global allocator and ask the system for no memory, and
+    /// a store fails when the reserve is empty. They may still wait for locks, wake a worker, and
+    /// use the device: a load of what was written back, and a store of an owner who is at his
+    /// limit.
     Apart,
 }
 
@@ -449,9 +490,6 @@ impl Pool {
             Housekeeping::Inline => drop(self.state.refill()),
             Housekeeping::Apart => self.want(),
         }
-        if folio.len() > SUB_BATCH {
-            self.look_ahead();
-        }
         let mut zero_pages = 0;
         for (slot, at, pages) in sub_batches(first, folio.len()) {
             let pages = folio.get(at..at + pages).unwrap_or_default();
@@ -460,6 +498,9 @@ impl Pool {
         let events = self.state.events();
         count(&events.swpout_zero, zero_pages);
         count(&events.zswpout, folio.len() - zero_pages);
+        if folio.len() > SUB_BATCH {
+            self.look_ahead();
+        }
         Ok(())
     }
 

@@ -428,3 +428,43 @@ const EMPTY_PARTITION_TRIES: usize = 64;
 const PARTITIONS_AHEAD: usize = 64;
 /// Committed ahead: 64 KiB, for 16 384 pages of folios, or 256 that lie apart.
 const NODES_AHEAD: usize = 256;
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn slots_are_found_under_their_own_keys_only() {
+        let tree = Tree::new(1 << 20).unwrap();
+        let slots = [0, 63, 64, 16_383, 16_384, 1 << 40, u64::MAX].map(Slot);
+        for (slot, value) in slots.iter().zip(1..) {
+            let mut partition = tree.find_or_add(*slot).unwrap();
+            assert_eq!(partition.set(*slot, value), Ok(0));
+            let place = partition.place(*slot);
+            drop(partition);
+            assert_eq!(tree.slot_at(place), Some(*slot));
+        }
+        for (slot, value) in slots.iter().zip(1..) {
+            assert_eq!(tree.find(*slot).unwrap().get(*slot), value);
+        }
+        assert!(tree.find(Slot(1 << 50)).is_none());
+        for (slot, value) in slots.iter().zip(1..) {
+            assert_eq!(tree.find(*slot).unwrap().take(*slot), value);
+            assert_eq!(tree.find(*slot).map_or(0, |partition| partition.get(*slot)), 0);
+        }
+    }
+
+    #[test]
+    fn empty_partitions_serve_other_slots_also_while_one_is_held() {
+        let tree = Tree::new(1 << 20).unwrap();
+        let held = tree.find_or_add(Slot(0)).unwrap();
+        for number in 1..10_000 {
+            let slot = Slot(number << PARTITION_BITS);
+            let mut partition = tree.find_or_add(slot).unwrap();
+            assert_eq!(partition.set(slot, 1), Ok(0));
+            assert_eq!(partition.take(slot), 1);
+        }
+        drop(held);
+        assert!(tree.partitions.len() <= PARTITIONS_AHEAD);
+    }
+}

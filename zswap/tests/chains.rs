@@ -7,7 +7,7 @@ mod toys;
 
 use std::sync::{Arc, Mutex};
 
-use acomp_core::Direction;
+use acomp_core::{Direction, Registry};
 use zswap::{Load, Owner, Pool, Slot};
 
 use pages::{filled, random, stamped};
@@ -81,4 +81,25 @@ fn watched(batch_size: usize) -> (Pool, Chains) {
         .batch_size(batch_size)
         .on_chain(move |direction, len| seen.0.lock().unwrap().push((direction, len)));
     (toy.pool(), chains)
+}
+
+#[test]
+fn serial_compressor_stays_serial_after_one_that_takes_batches() {
+    let chains = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&chains);
+    let registry = Registry::from_entries([]);
+    let batched = Toy::new().named("batched").batch_size(8);
+    let serial = Toy::new().named("serial").on_chain(move |direction, ops| {
+        if direction == Direction::Compress {
+            seen.lock().unwrap().push(ops);
+        }
+    });
+    let _batched = registry.add(Arc::new(batched)).unwrap();
+    let _serial = registry.add(Arc::new(serial)).unwrap();
+    let pool = Pool::builder(&registry).compressor("batched").build().unwrap();
+    pool.set("compressor", "serial").unwrap();
+    chains.lock().unwrap().clear();
+    let folio: Vec<_> = (0..8).map(stamped).collect();
+    pool.store(Slot(0), &folio, Owner::ROOT).unwrap();
+    assert_eq!(*chains.lock().unwrap(), [1; 8]);
 }

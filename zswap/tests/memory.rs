@@ -444,3 +444,33 @@ fn resident_bytes() -> usize {
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * rustix::param::page_size()
 }
+
+#[test]
+fn large_folios_find_memory_if_somebody_maintains_when_asked() {
+    let pool = apart("lz4", |builder| builder.total_bytes(1 << 30));
+    pool.set("max_pool_percent", "100").unwrap();
+    let folio: Vec<_> = (0..512).map(random).collect();
+    for number in 0..20 {
+        pool.store(Slot(number * 512), &folio, Owner::ROOT).unwrap();
+        if pool.is_wanting() {
+            pool.maintain().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_ends_leaves_the_others_to_be_told() {
+    let pool = Arc::new(apart("lz4", |builder| builder.total_bytes(1 << 30)));
+    let [first, second] = [(); 2].map(|()| Worker::start(&pool).unwrap());
+    drop(first);
+    let folio: Vec<_> = (0..512).map(random).collect();
+    for number in 0..20 {
+        pool.store(Slot(number * 512), &folio, Owner::ROOT).unwrap();
+        // Somebody is there who does what is wanted.
+        while pool.is_wanting() {
+            thread::yield_now();
+        }
+        pool.maintain().unwrap();
+    }
+    drop(second);
+}

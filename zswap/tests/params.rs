@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use acomp_algs as _;
-use acomp_core::{AddGuard, Direction, Params, Registry};
+use acomp_core::{AddGuard, Direction, OpenError, Params, Registry};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use zswap::{
     Housekeeping, Load, LoadError, Owner, PAGE_BYTES, PARAMS, ParamError, Pool, Slot, StoreError,
@@ -396,6 +396,48 @@ fn page_is_decompressed_by_no_compressor_but_its_own() {
 }
 
 /// Toys that count what they do.
+#[test]
+fn compressor_of_which_no_session_opens_leaves_the_old_one() {
+    for how in [Housekeeping::Inline, Housekeeping::Apart] {
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let broken = Arc::clone(&is_broken);
+        let open = move || match broken.load(Relaxed) {
+            true => Err(OpenError::Device("no queue".into())),
+            false => Ok(()),
+        };
+        let registry = Registry::from_entries([]);
+        let _good = registry.add(Arc::new(Toy::new().named("good"))).unwrap();
+        let _bad = registry.add(Arc::new(Toy::new().named("bad").on_open(open))).unwrap();
+        let builder = Pool::builder(&registry).compressor("good").housekeeping(how);
+        let pool = builder.build().unwrap();
+        is_broken.store(true, Relaxed);
+        assert!(pool.set("compressor", "bad").is_err());
+        pool.store(Slot(0), &[stamped(1)], Owner::ROOT).unwrap();
+        assert_eq!((pool.acomp().name(), pool.counters().reject_compress_fail), ("good", 0));
+        is_broken.store(false, Relaxed);
+        pool.set("compressor", "bad").unwrap();
+        assert_eq!(pool.acomp().name(), "bad");
+    }
+}
+
+#[test]
+fn values_are_read_as_the_kernel_reads_them() {
+    let pool = Toy::new().pool();
+    for (value, on) in
+        [("ON", "Y"), ("off", "N"), ("true", "Y"), ("No", "N"), ("1", "Y"), ("f", "N")]
+    {
+        pool.set("enabled", value).unwrap();
+        assert_eq!(value_of(&pool, "enabled"), on, "{value}");
+    }
+    for (value, percent) in [("0x14", "20"), ("024", "20"), ("0", "0"), ("100", "100")] {
+        pool.set("max_pool_percent", value).unwrap();
+        assert_eq!(value_of(&pool, "max_pool_percent"), percent, "{value}");
+    }
+    for (name, value) in [("enabled", "ok"), ("enabled", ""), ("max_pool_percent", "0x65")] {
+        assert!(pool.set(name, value).is_err(), "{value}");
+    }
+}
+
 struct Toys {
     registry: Registry,
     toys: Vec<(String, Arc<Counts>, AddGuard)>,

@@ -666,3 +666,17 @@ fn in_memory() -> Loaded {
 }
 
 const TOTAL: u64 = 8 << 20;
+
+#[test]
+fn one_bad_block_costs_a_page_not_the_device() {
+    let is_bad = |pages: &[(u32, &Page)]| pages.iter().position(|(block, _)| *block == 0);
+    let ram = Ram::new(1000).on_write(move |pages| is_bad(pages).map(unwritten));
+    let pool = Toy::new().pool_with(|builder| builder.device(Arc::new(ram)));
+    let folio: Vec<_> = (0..200).map(stamped).collect();
+    pool.store(Slot(0), &folio, Owner::ROOT).unwrap();
+    let reclaimed: Vec<_> = (0..20).map(|_| pool.shrink(Owner::ROOT, 32)).collect();
+    assert!(reclaimed.iter().map(|reclaimed| reclaimed.written).sum::<usize>() >= 190);
+    let mut back = vec![filled(0); 200];
+    pool.load_range(Slot(0), &mut back, Load::Exclusive).unwrap();
+    assert!(back == folio);
+}

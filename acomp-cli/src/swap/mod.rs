@@ -91,7 +91,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// On one thread, in folios of 64 KiB, into a pool that has room for everything.
+    /// On one thread, in folios of 64 KiB, into a pool of a fifth of the memory.
     pub(crate) fn new(compressor: &'a str, repeat: usize) -> Self {
         Self {
             compressor,

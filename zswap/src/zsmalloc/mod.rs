@@ -171,7 +171,7 @@ impl Zsmalloc {
         Ok(self.reserve.trim(&self.memory)?)
     }
 
-    /// Whether less than half of the reserve is left, and there is more to be had.
+    /// Whether the reserve is to be restored soon, if there is more to be had.
     pub(crate) fn is_low(&self) -> bool {
         self.is_short() || self.numbers.is_low(&self.memory)
     }

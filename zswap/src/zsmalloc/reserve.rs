@@ -121,7 +121,8 @@ impl Reserve {
         }
     }
 
-    /// Whether less than half is left, and there is more to be had.
+    /// Whether less than three quarters are left, and there is more to be had: a large folio may
+    /// take half of it at once.
     #[inline]
     pub(crate) fn is_low(&self) -> bool {
         self.is_low.load(Relaxed)
@@ -129,7 +130,8 @@ impl Reserve {
 
     fn note_low(&self, state: &State) {
         let is_last = state.fresh == self.chunks_max && state.absent.len() == 0;
-        self.is_low.store(state.free < self.frames_ahead / 2 && !is_last, Relaxed);
+        let low = self.frames_ahead - self.frames_ahead / 4;
+        self.is_low.store(state.free < low && !is_last, Relaxed);
     }
 
     /// Returns chunks to the system that are wholly free and that the reserve has no need of.
