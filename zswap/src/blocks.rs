@@ -1,8 +1,8 @@
 //! Which blocks of the device are in use.
 
-use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{io, mem};
 
 use crate::zsmalloc::{Table, lock};
 
@@ -19,6 +19,8 @@ struct State {
     /// Where the search goes on.
     next: u32,
     used: u32,
+    /// Since somebody asked.
+    were_used: bool,
 }
 
 impl Blocks {
@@ -55,6 +57,7 @@ impl Blocks {
                 let bit = (bits | before).trailing_ones();
                 word.store(bits | 1 << bit, Relaxed);
                 state.used += 1;
+                state.were_used = true;
                 let block = at as u32 * u64::BITS + bit;
                 state.next = (block + 1) % self.blocks;
                 return Some(block);
@@ -69,6 +72,12 @@ impl Blocks {
             word.store(word.load(Relaxed) & !(1 << (block % u64::BITS)), Relaxed);
             state.used -= 1;
         }
+    }
+
+    /// Whether blocks were in use since this was asked last, and none is now.
+    pub(crate) fn have_become_free(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.used == 0 && mem::take(&mut state.were_used)
     }
 
     pub(crate) fn metadata_bytes(&self) -> usize {

@@ -449,6 +449,17 @@ impl Pool {
         lock(&self.workers).retain(|other| other.id() != worker);
     }
 
+    /// Calls `trim` with the number of blocks if all have become free that were in use. None is
+    /// taken meanwhile.
+    pub(crate) fn trim_device(&self, trim: impl FnOnce(u32)) {
+        let _reclaiming = lock(&self.reclaiming);
+        if let Some(Device { device, blocks }) = &self.state.device
+            && blocks.have_become_free()
+        {
+            trim(device.blocks());
+        }
+    }
+
     /// After the pool was full: writes back until it accepts pages again, or until nothing helps.
     fn write_back(&self) -> Reclaimed {
         let mut reclaimed = Reclaimed::default();

@@ -9,12 +9,14 @@ mod toys;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use acomp_core::Direction;
+use async_trait::async_trait;
 use futures::executor::block_on;
 use zswap::{
-    FileDevice, Load, LoadError, Loaded, Owner, PAGE_BYTES, Page, Pool, Revalidated, Slot,
-    StoreError, SwapDevice, SwapDeviceControl,
+    FileDevice, Health, Load, LoadError, Loaded, Owner, PAGE_BYTES, Page, Pool, Revalidated, Slot,
+    StoreError, SwapDevice, SwapDeviceControl, Unwritten, Worker,
 };
 
 use devices::{Ram, first_word, unwritten};
@@ -171,7 +173,7 @@ fn short_write_keeps_the_pages_that_were_not_written() {
 fn device_that_claims_more_than_it_was_given_is_believed_no_further() {
     let claims = |pages: &[(u32, &Page)]| {
         let error = io::Error::other("EIO");
-        Some(zswap::Unwritten { written: pages.len() + 100, error })
+        Some(Unwritten { written: pages.len() + 100, error })
     };
     let (pool, _) = pool_with(Ram::new(32).on_write(claims));
     store(&pool, 0..3);
@@ -679,4 +681,68 @@ fn one_bad_block_costs_a_page_not_the_device() {
     let mut back = vec![filled(0); 200];
     pool.load_range(Slot(0), &mut back, Load::Exclusive).unwrap();
     assert!(back == folio);
+}
+
+#[test]
+fn worker_gives_the_space_of_a_device_back_and_flushes_it() {
+    let (trims, flushes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let device = Arc::new(Operated { ram: Ram::new(100), trims, flushes });
+    let swap: Arc<dyn SwapDevice> = device.clone();
+    let pool = Arc::new(Toy::new().pool_with(|builder| builder.device(swap)));
+    let folio: Vec<_> = (0..8).map(stamped).collect();
+    pool.store(Slot(0), &folio, Owner::ROOT).unwrap();
+    pool.shrink(Owner::ROOT, 8);
+    assert_eq!(pool.shrink(Owner::ROOT, 8).written, 8);
+    let worker = Worker::operate(&pool, device.clone()).unwrap();
+    drop(worker);
+    assert_eq!((device.trims.load(Relaxed), device.flushes.load(Relaxed)), (0, 1));
+    let mut back = vec![filled(0); 8];
+    pool.load_range(Slot(0), &mut back, Load::Exclusive).unwrap();
+    assert!(back == folio);
+    let worker = Worker::operate(&pool, device.clone()).unwrap();
+    while device.trims.load(Relaxed) == 0 {
+        thread::yield_now();
+    }
+    drop(worker);
+    assert_eq!((device.trims.load(Relaxed), device.flushes.load(Relaxed)), (1, 2));
+}
+
+/// Counts how it is operated.
+#[derive(Debug)]
+struct Operated {
+    ram: Ram,
+    trims: AtomicUsize,
+    flushes: AtomicUsize,
+}
+
+impl SwapDevice for Operated {
+    fn blocks(&self) -> u32 {
+        self.ram.blocks()
+    }
+
+    fn read(&self, block: u32, page: &mut Page) -> io::Result<()> {
+        self.ram.read(block, page)
+    }
+
+    fn write(&self, pages: &[(u32, &Page)]) -> Result<(), Unwritten> {
+        self.ram.write(pages)
+    }
+}
+
+#[async_trait]
+impl SwapDeviceControl for Operated {
+    async fn flush(&self) -> io::Result<()> {
+        self.flushes.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    async fn trim(&self, first: u32, blocks: u32) -> io::Result<()> {
+        assert_eq!((first, blocks), (0, 100));
+        self.trims.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        Health::default()
+    }
 }
