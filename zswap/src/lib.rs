@@ -38,6 +38,7 @@
 #![deny(unsafe_code)]
 
 mod blocks;
+mod builder;
 mod clock;
 mod compressors;
 mod context;
@@ -60,6 +61,7 @@ mod tree;
 mod worker;
 pub mod zsmalloc;
 
+pub use builder::{Builder, Housekeeping};
 pub use clock::Clock;
 pub use compressors::SwitchError;
 pub use counters::{Counters, Histogram};
@@ -68,9 +70,7 @@ pub use error::{LoadError, RangeError, StoreError};
 pub use owners::OwnerUsage;
 pub use page::{PAGE_BYTES, Page};
 pub use params::{PARAMS, ParamError, ParamInfo};
-pub use pool::{
-    Builder, FOLIO_PAGES_MAX, Housekeeping, Load, Loaded, Maintained, Pool, Revalidated,
-};
+pub use pool::{FOLIO_PAGES_MAX, Load, Loaded, Maintained, Pool, Revalidated};
 pub use reclaim::Reclaimed;
 pub use slot::{Owner, Slot};
 pub use worker::Worker;

@@ -6,27 +6,24 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex};
 use std::thread::{Thread, ThreadId};
-use std::time::Instant;
 
-use acomp_core::{Acomp, OpenError, Params as AlgParams, Registry};
+use acomp_core::{Acomp, Registry};
 
-use crate::blocks::Blocks;
-use crate::clock::{Clock, RealClock};
+use crate::builder::{Builder, Housekeeping};
+use crate::clock::Clock;
 use crate::compressors::SwitchError;
-use crate::context::{Contexts, SUB_BATCH};
+use crate::context::SUB_BATCH;
 use crate::counters::{Counters, Histogram, Latencies, count, pages_of};
-use crate::device::SwapDevice;
-use crate::entry::{Content, Entries};
+use crate::entry::Content;
 use crate::error::{LoadError, RangeError, StoreError};
 use crate::load::sub_batches;
-use crate::owners::{Account, Accounts, OwnerUsage};
+use crate::owners::{Account, OwnerUsage};
 use crate::page::{PAGE_BYTES, Page};
 use crate::params::{PARAMS, ParamError, Params};
 use crate::reclaim::{Pages, Reclaimed};
 use crate::slot::{Owner, Slot};
 use crate::state::{Device, Found, State};
-use crate::tree::Tree;
-use crate::zsmalloc::{Config, Zsmalloc, lock};
+use crate::zsmalloc::lock;
 
 /// Most pages in one folio (2 MiB).
 pub const FOLIO_PAGES_MAX: usize = 512;
@@ -148,22 +145,6 @@ pub struct Pool {
     workers: Mutex<Vec<Thread>>,
 }
 
-/// Who takes memory from the system for what comes next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "somebody must")]
-pub enum Housekeeping {
-    /// Whoever stores, when a quarter of the reserve is gone; and whoever first uses a CPU opens
-    /// the session there. For everybody but those who store because memory is short.
-    #[default]
-    Inline,
-    /// Whoever calls [`Pool::maintain`], such as a [`Worker`](crate::Worker). Store, load and
-    /// invalidate then make no call of the global allocator and ask the system for no memory, and
-    /// a store fails when the reserve is empty. They may still wait for locks, wake a worker, and
-    /// use the device: a load of what was written back, and a store of an owner who is at his
-    /// limit.
-    Apart,
-}
-
 /// What [`Pool::maintain`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -179,18 +160,26 @@ pub struct Maintained {
 impl Pool {
     /// Starts to describe a pool whose compressor comes from this registry.
     pub fn builder(registry: &Registry) -> Builder {
-        Builder {
-            registry: registry.clone(),
-            compressor: String::new(),
-            params: AlgParams::default(),
-            total_bytes: system_bytes(),
-            reserve_bytes: RESERVE_BYTES,
-            owners: OWNERS,
-            device: None,
-            has_checksums: false,
-            hash_key: None,
-            housekeeping: Housekeeping::default(),
-            clock: None,
+        Builder::new(registry)
+    }
+
+    pub(crate) fn new(
+        state: State,
+        total_bytes: u64,
+        housekeeping: Housekeeping,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            state,
+            params: Params::default(),
+            total_bytes,
+            housekeeping,
+            clock,
+            reached_full: AtomicBool::new(false),
+            next_owner: AtomicUsize::new(0),
+            reclaiming: Mutex::default(),
+            is_wanting: AtomicBool::new(false),
+            workers: Mutex::default(),
         }
     }
 
@@ -602,130 +591,6 @@ impl Pool {
     }
 }
 
-/// Describes a [`Pool`].
-#[derive(Clone, Debug)]
-#[must_use = "nothing is built before `build`"]
-pub struct Builder {
-    registry: Registry,
-    compressor: String,
-    params: AlgParams,
-    total_bytes: u64,
-    reserve_bytes: usize,
-    owners: u16,
-    device: Option<Arc<dyn SwapDevice>>,
-    has_checksums: bool,
-    hash_key: Option<u64>,
-    housekeeping: Housekeeping,
-    clock: Option<Arc<dyn Clock>>,
-}
-
-impl Builder {
-    /// Names the compressor: a generic name or a driver's.
-    pub fn compressor(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.compressor);
-        self
-    }
-
-    /// Sets the compressor's parameters.
-    pub fn params(mut self, params: AlgParams) -> Self {
-        self.params = params;
-        self
-    }
-
-    /// The memory that `max_pool_percent` is a part of. Otherwise it is the system's.
-    pub fn total_bytes(mut self, bytes: u64) -> Self {
-        self.total_bytes = bytes;
-        self
-    }
-
-    /// Memory for objects that is committed ahead, at least 64 KiB; else 4 MiB.
-    pub fn reserve_bytes(mut self, bytes: usize) -> Self {
-        self.reserve_bytes = bytes.max(RESERVE_BYTES_MIN);
-        self
-    }
-
-    /// Owners have numbers below this; else 64.
-    pub fn owners(mut self, owners: u16) -> Self {
-        self.owners = owners.max(1);
-        self
-    }
-
-    /// Where pages are written back to. Otherwise they stay in memory.
-    pub fn device(mut self, device: Arc<dyn SwapDevice>) -> Self {
-        self.device = Some(device);
-        self
-    }
-
-    /// Keeps a checksum of each object, so that what was damaged in memory is refused and never
-    /// decompressed. What is on the device has one in any case.
-    pub fn checksums(mut self) -> Self {
-        self.has_checksums = true;
-        self
-    }
-
-    /// Tells by a hash of 128 bits with this key whether a page is its duplicate, not by
-    /// decompressing it: some ten times as fast, for 16 bytes per page more. The key should be
-    /// random, and nobody's who chooses what pages contain: two pages of the same hash would be
-    /// taken for one.
-    pub fn hash_duplicates(mut self, key: u64) -> Self {
-        self.hash_key = Some(key);
-        self
-    }
-
-    /// Who takes memory from the system.
-    pub fn housekeeping(mut self, housekeeping: Housekeeping) -> Self {
-        self.housekeeping = housekeeping;
-        self
-    }
-
-    /// The clock that latencies are measured by. Otherwise it is the system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-
-    /// Builds the pool, with the context of the CPU that this runs on.
-    ///
-    /// # Errors
-    ///
-    /// As [`Acomp::alloc_in`]; an unknown compressor is answered with the known names.
-    /// [`OpenError::Device`] when the system gives no memory.
-    pub fn build(self) -> Result<Pool, OpenError> {
-        let opens = self.housekeeping == Housekeeping::Inline;
-        let contexts = Contexts::new(self.registry, &self.compressor, self.params, opens)?;
-        let max_bytes =
-            usize::try_from(self.total_bytes).unwrap_or(usize::MAX).min(OBJECTS_BYTES_MAX);
-        let no_memory = |error: io::Error| OpenError::Device(error.into());
-        let entries_max = (max_bytes / ENTRY_OBJECT_BYTES).clamp(ENTRIES_MIN, ENTRIES_MAX);
-        let device = self
-            .device
-            .map(|device| Blocks::new(device.blocks()).map(|blocks| Device { device, blocks }));
-        let config = Config::new(max_bytes).reserve_bytes(self.reserve_bytes);
-        let state = State {
-            contexts,
-            tree: Tree::new(entries_max).map_err(no_memory)?,
-            entries: Entries::new(entries_max, self.hash_key.is_some()).map_err(no_memory)?,
-            objects: Zsmalloc::new(config).map_err(|error| OpenError::Device(error.into()))?,
-            accounts: Accounts::new(self.owners.into()).map_err(no_memory)?,
-            device: device.transpose().map_err(no_memory)?,
-            has_checksums: self.has_checksums,
-            hash_key: self.hash_key,
-        };
-        Ok(Pool {
-            state,
-            params: Params::default(),
-            total_bytes: self.total_bytes,
-            housekeeping: self.housekeeping,
-            clock: self.clock.unwrap_or_else(|| Arc::new(RealClock(Instant::now()))),
-            reached_full: AtomicBool::new(false),
-            next_owner: AtomicUsize::new(0),
-            reclaiming: Mutex::default(),
-            is_wanting: AtomicBool::new(false),
-            workers: Mutex::default(),
-        })
-    }
-}
-
 fn check_range(first: Slot, folio: &[Page]) -> Result<(), RangeError> {
     let pages = folio.len();
     if !(1..=FOLIO_PAGES_MAX).contains(&pages) {
@@ -737,22 +602,6 @@ fn check_range(first: Slot, folio: &[Page]) -> Result<(), RangeError> {
     }
 }
 
-/// The memory of this machine.
-fn system_bytes() -> u64 {
-    let info = rustix::system::sysinfo();
-    u64::from(info.mem_unit.max(1)) * info.totalram
-}
-
-const RESERVE_BYTES: usize = 4 << 20;
-/// What has room for a zspage.
-const RESERVE_BYTES_MIN: usize = 64 << 10;
-const OWNERS: u16 = 64;
-/// What the allocator can name.
-const OBJECTS_BYTES_MAX: usize = 1 << 40;
-/// There are entries for as many pages as there would be objects of this size.
-const ENTRY_OBJECT_BYTES: usize = 64;
-const ENTRIES_MIN: usize = 1 << 16;
-const ENTRIES_MAX: usize = 1 << 31;
 /// Which calls are counted and timed.
 const STORES: usize = 0;
 const LOADS: usize = 1;
