@@ -1,27 +1,53 @@
 //! A pool asks Rust's allocator for nothing once it is built.
 //!
-//! Counted is what this thread asks of Rust's allocator. It stays on one CPU: the first use of
-//! another CPU's context would allocate that.
+//! The tests stay on one CPU: the first use of another CPU's context would allocate that.
 
 #![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
 
+mod forbidden;
 mod pages;
+
+use std::hint::black_box;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use acomp_algs as _;
 use acomp_core::{AlgFlags, AlgRef, Registry};
-use allocation_counter::measure;
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use zswap::{Load, Owner, Pool, Slot};
 
+use forbidden::without_allocating;
 use pages::{filled, mixed};
+
+/// Allocates and frees where it must not, in processes of their own.
+#[test]
+fn call_of_the_allocator_ends_the_process() {
+    if let Ok(what) = std::env::var(CHILD) {
+        let held = vec![1; 100];
+        match &*what {
+            "allocate" => drop(without_allocating(|| black_box(vec![2; 100]))),
+            _ => without_allocating(|| drop(held)),
+        }
+        return;
+    }
+    for what in ["allocate", "free"] {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "call_of_the_allocator_ends_the_process", "--nocapture"]);
+        let output = child.env(CHILD, what).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(SIGABRT), "{what}: {said}");
+        assert!(said.contains("memory allocation of 400 bytes failed"), "{what}: {said}");
+    }
+}
 
 #[test]
 fn loads_and_invalidations_allocate_nothing() {
     stay_on_this_cpu();
     for pool in pools() {
+        println!("{}", pool.acomp().driver());
         pool.store(Slot(0), &mixed(1, PAGES), Owner::ROOT).unwrap();
         let mut dst = vec![filled(0); PAGES];
-        let counted = measure(|| {
+        without_allocating(|| {
             for i in 0..OPS {
                 let slot = i % PAGES;
                 assert!(pool.load(Slot(slot as u64), &mut dst[slot], Load::Shared).is_ok());
@@ -34,7 +60,6 @@ fn loads_and_invalidations_allocate_nothing() {
             assert!(pool.load(Slot(100), &mut dst[0], Load::Exclusive).is_err());
             (0..PAGES as u64).for_each(|slot| pool.invalidate(Slot(slot)));
         });
-        assert_eq!(counted.count_total, 0, "{}", pool.acomp().driver());
         assert_eq!(pool.counters().pool_total_size, 0, "all pages were freed");
     }
 }
@@ -43,8 +68,9 @@ fn loads_and_invalidations_allocate_nothing() {
 fn stores_allocate_nothing() {
     stay_on_this_cpu();
     for pool in pools() {
+        println!("{}", pool.acomp().driver());
         let folios: Vec<_> = (0..OPS / PAGES).map(|seed| mixed(seed as u64, PAGES)).collect();
-        let counted = measure(|| {
+        without_allocating(|| {
             // Under ever new slots, so that the index grows as well, and over old ones.
             for base in [0, 1 << 20, 0] {
                 for (i, folio) in folios.iter().enumerate() {
@@ -53,7 +79,6 @@ fn stores_allocate_nothing() {
                 }
             }
         });
-        assert_eq!(counted.count_total, 0, "{}", pool.acomp().driver());
         assert_eq!(pool.counters().zswpout + pool.counters().swpout_zero, 3 * OPS as u64);
     }
 }
@@ -73,5 +98,8 @@ fn stay_on_this_cpu() {
     sched_setaffinity(None, &here).unwrap();
 }
 
+/// The number of this signal on Linux.
+const SIGABRT: i32 = 6;
+const CHILD: &str = "ZSWAP_ZERO_ALLOC_CHILD";
 const PAGES: usize = 512;
 const OPS: usize = 20 * PAGES;
