@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{io, mem};
 
+use crate::fault::{Fault, is_refused};
 use crate::zsmalloc::{Table, lock};
 
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Blocks {
     /// not be written is not tried again soon.
     pub(crate) fn take(&self) -> Option<u32> {
         let mut state = lock(&self.state);
-        if state.used == self.blocks {
+        if state.used == self.blocks || is_refused(Fault::Block) {
             return None;
         }
         let (first, from) = ((state.next / u64::BITS) as usize, state.next % u64::BITS);

@@ -103,9 +103,10 @@ counters! {
     pool_limit_hit,
     /// Pages that were to be written back and were not.
     reject_reclaim_fail,
-    /// Pages without memory for their object or their place in the index.
+    /// Pages without memory for their object or their place in the index: also those for which
+    /// there was some when the reserve had been refilled.
     reject_alloc_fail,
-    /// Pages without memory for their entry.
+    /// Pages without memory for their entry, in the same way.
     reject_kmemcache_fail,
     /// Compressions that failed for another reason than size. The page was kept raw, or refused.
     reject_compress_fail,

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::fault::{Fault, is_refused};
 use crate::slot::Owner;
 use crate::zsmalloc::{Links, Table, lock};
 
@@ -221,6 +222,9 @@ impl Entries {
     pub(crate) fn take(&self, numbers: &mut [u32]) -> usize {
         let mut free = lock(&self.free);
         for (taken, place) in numbers.iter_mut().enumerate() {
+            if is_refused(Fault::Entry) {
+                return taken;
+            }
             let number = match free.head.checked_sub(1) {
                 Some(number) => number,
                 None if (free.fresh as usize) < self.table.len() => free.fresh,

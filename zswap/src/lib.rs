@@ -37,6 +37,10 @@
 
 #![deny(unsafe_code)]
 
+// The model's helpers are those of other tests, which see this crate from outside.
+#[cfg(test)]
+extern crate self as zswap;
+
 mod blocks;
 mod builder;
 mod clock;
@@ -47,7 +51,11 @@ mod device;
 mod duplicates;
 mod entry;
 mod error;
+mod fault;
 mod load;
+#[cfg(test)]
+#[path = "../tests/model/mod.rs"]
+mod model;
 mod owners;
 mod page;
 mod params;

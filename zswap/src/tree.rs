@@ -12,6 +12,7 @@ use std::sync::atomic::{
 };
 use std::sync::{Mutex, MutexGuard};
 
+use crate::fault::{Fault, is_refused};
 use crate::slot::Slot;
 use crate::zsmalloc::{Links, List, Table, lock};
 
@@ -216,6 +217,9 @@ impl Tree {
         &'t self,
         spare: &mut Spare,
     ) -> Result<(usize, MutexGuard<'t, State>), ReserveEmpty> {
+        if is_refused(Fault::Partition) {
+            return Err(ReserveEmpty);
+        }
         // The one that has been empty for longest. Holders of some may be about to use them again.
         let mut next = spare.empty.last();
         for _ in 0..EMPTY_PARTITION_TRIES {
@@ -291,6 +295,9 @@ impl Tree {
     }
 
     fn take_node(&self) -> Option<u32> {
+        if is_refused(Fault::Node) {
+            return None;
+        }
         let mut spare = lock(&self.spare);
         if let Some(number) = spare.free_node.checked_sub(1) {
             let node = self.nodes.get(number as usize)?;

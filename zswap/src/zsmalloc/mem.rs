@@ -43,6 +43,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use rustix::param::page_size;
 
 use super::word::{KEPT_SHIFT, Taken, Word};
+use crate::fault::{Fault, is_refused};
 
 /// What slots are made of: they begin at multiples of this.
 pub(crate) const UNIT_BYTES: usize = 16;
@@ -529,6 +530,7 @@ impl Region {
     fn reserve(bytes: usize) -> io::Result<Self> {
         let bytes = bytes.max(1).checked_next_multiple_of(page_size());
         let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
+        refuse(Fault::Map)?;
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: the system chooses addresses that nothing else uses.
         let start =
@@ -540,6 +542,7 @@ impl Region {
     /// Takes memory for these bytes now, so that touching them later is no page fault.
     fn populate(&self, range: Range<usize>) -> io::Result<()> {
         let (start, bytes) = self.pages(range)?;
+        refuse(Fault::Populate)?;
         // SAFETY: the pages are this region's, and populating changes nothing in them.
         unsafe { Ok(madvise(self.at(start).cast(), bytes, Advice::LinuxPopulateWrite)?) }
     }
@@ -551,6 +554,7 @@ impl Region {
     /// Until it returns, there is no reference to a byte of these pages, and none is made.
     unsafe fn discard(&self, range: Range<usize>) -> io::Result<()> {
         let (start, bytes) = self.pages(range)?;
+        refuse(Fault::Discard)?;
         // SAFETY: the pages are this region's; the caller sees to their content.
         unsafe { Ok(madvise(self.at(start).cast(), bytes, Advice::LinuxDontNeed)?) }
     }
@@ -578,6 +582,11 @@ impl Drop for Region {
         // its owner. Failing would leave it mapped, which harms nobody.
         let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
     }
+}
+
+#[inline]
+fn refuse(fault: Fault) -> io::Result<()> {
+    if is_refused(fault) { Err(io::ErrorKind::OutOfMemory.into()) } else { Ok(()) }
 }
 
 /// Locks a mutex. No code under the locks of this crate's allocator panics.

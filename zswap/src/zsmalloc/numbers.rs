@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Mutex;
 
 use super::mem::{Memory, lock};
+use crate::fault::{Fault, is_refused};
 
 /// Free numbers of all classes.
 #[derive(Debug)]
@@ -78,6 +79,9 @@ pub(crate) struct Spare {
 impl Spare {
     #[inline]
     pub(crate) fn take(&mut self, all: &Numbers, memory: &Memory) -> Option<u32> {
+        if is_refused(Fault::Number) {
+            return None;
+        }
         if self.len == 0 {
             self.refill(all, memory);
         }

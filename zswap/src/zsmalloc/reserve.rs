@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::list::{Links, List};
 use super::mem::{CHUNK_BYTES, CHUNK_FRAMES, FRAME_BYTES, Memory, Table, lock};
+use crate::fault::{Fault, is_refused};
 
 /// Which frames are free, chunk by chunk. Frames are taken from chunks in use as long as there are
 /// any, so that others become, and stay, wholly free.
@@ -54,6 +55,9 @@ impl Reserve {
 
     /// Takes a free frame.
     pub(crate) fn take(&self) -> Option<usize> {
+        if is_refused(Fault::Frame) {
+            return None;
+        }
         let mut state = self.state();
         let from_whole = state.partly_free.first().is_none();
         let chunk = state.partly_free.first().or_else(|| state.wholly_free.first())?;

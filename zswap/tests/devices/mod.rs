@@ -1,7 +1,7 @@
 //! A device in memory that a test can watch and disturb.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,45 +1,59 @@
 //! A pool under random operations against a plain map, with shrinking: what fails is told as a
 //! short list of operations.
 //!
+//! In some series, operations are refused memory, by a reserve or by the system, compressions and
+//! decompressions fail, and so does the device: any of the places that an operation comes to, as
+//! `zswap/src/fault.rs` counts them. It is why this is a part of the crate, if only in its tests.
+//!
 //! `ZSWAP_MODEL_SEED=n` chooses another series.
 
-#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
-
+#[path = "../devices/mod.rs"]
 mod devices;
+mod faults;
+#[path = "../pages/mod.rs"]
 mod pages;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::mem::{self, Discriminant};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use acomp_algs as _;
-use acomp_core::{Acomp, Params, Registry};
+use acomp_core::{Acomp, Error, Params, Registry};
 use proptest::prelude::{Just, Strategy, any, prop};
 use proptest::prop_oneof;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use zswap::{
-    Counters, Load, LoadError, Loaded, Owner, Page, Pool, RangeError, Reclaimed, Revalidated, Slot,
-    StoreError,
+    Builder, Counters, Housekeeping, Load, LoadError, Loaded, Owner, Page, Pool, RangeError,
+    Reclaimed, Revalidated, Slot, StoreError,
 };
 
-use devices::{Ram, unwritten};
+use crate::fault::{Fault, during};
+use faults::Drivers;
 use pages::{filled, random, stamped, text};
 
 #[test]
 fn pool_does_what_a_map_does() {
-    run(25, 400);
+    run(25, 400, &Just(0..0));
+}
+
+#[test]
+fn pool_does_what_a_map_does_where_anything_may_fail() {
+    run(50, 200, &plan());
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn pool_does_what_a_map_does_for_long() {
-    run(100, 1000);
+    run(100, 1000, &Just(0..0));
+    run(500, 200, &plan());
 }
 
-fn run(cases: u32, steps: usize) {
+/// Runs so many operations, during each of which what its plan says fails.
+fn run(cases: u32, steps: usize, plan: &(impl Strategy<Value = Range<usize>> + Clone)) {
     let seed = std::env::var("ZSWAP_MODEL_SEED").map_or(1, |seed| seed.parse().unwrap());
     println!("ZSWAP_MODEL_SEED={seed}");
     let mut bytes = [0; 32];
@@ -47,32 +61,73 @@ fn run(cases: u32, steps: usize) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     // What a series never comes to, it does not test.
-    let seen = RefCell::new(Counters::default());
-    let refused = RefCell::new(HashSet::new());
-    let strategy = (any::<bool>(), prop::collection::vec(op(), steps));
+    let seen = RefCell::new(Seen::default());
+    let ops = prop::collection::vec((op(), plan.clone()), steps);
     TestRunner::new_with_rng(config, rng)
-        .run(&strategy, |(has_checksums, ops)| {
-            let mut model = Model::new(has_checksums);
-            for op in ops {
+        .run(&(described(), ops), |(described, ops)| {
+            let mut model = Model::new(described);
+            for (op, plan) in ops {
+                model.plan = plan;
                 model.step(op);
                 model.check();
             }
             model.empty();
-            let counters = model.pool.counters();
-            let mut seen = seen.borrow_mut();
-            seen.zswpwb += counters.zswpwb;
-            seen.dropped_duplicates += counters.dropped_duplicates;
-            seen.reject_reclaim_fail += counters.reject_reclaim_fail;
-            seen.device_read_fail += counters.device_read_fail;
-            refused.borrow_mut().extend(model.refused);
+            seen.borrow_mut().add(&model);
             Ok::<(), TestCaseError>(())
         })
         .unwrap();
-    let seen = seen.into_inner();
-    println!("{seen:?}");
-    assert!(seen.zswpwb > 0 && seen.dropped_duplicates > 0);
-    assert!(seen.reject_reclaim_fail > 0 && seen.device_read_fail > 0);
-    assert_eq!(refused.into_inner().len(), 6, "every error of a store but `NoMemory`");
+    let Seen { counters, refused, mut failed } = seen.into_inner();
+    println!("{counters:?} {failed:?}");
+    assert!(counters.zswpwb > 0 && counters.dropped_duplicates > 0);
+    assert!(counters.reject_reclaim_fail > 0 && counters.device_read_fail > 0);
+    let no_memory = mem::discriminant(&StoreError::NoMemory);
+    assert_eq!(refused.contains(&no_memory), !failed.is_empty());
+    assert_eq!(refused.iter().filter(|why| **why != no_memory).count(), 6, "the other errors");
+    if failed.remove(&Fault::Discard) || !failed.is_empty() {
+        assert_eq!(failed.len(), FAULTS, "{failed:?}");
+    }
+}
+
+/// What fails during one operation: nothing, or one or two places of the few that a load comes to,
+/// or of the many that a folio does.
+fn plan() -> impl Strategy<Value = Range<usize>> + Clone {
+    let range = |(first, count)| first..first + count;
+    prop_oneof![
+        1 => Just(0..0),
+        2 => (prop_oneof![2 => 0..6_usize, 1 => 0..60_usize], 1..3_usize).prop_map(range),
+    ]
+}
+
+/// What happened in a series.
+#[derive(Debug, Default)]
+struct Seen {
+    counters: Counters,
+    refused: HashSet<Discriminant<StoreError>>,
+    failed: HashSet<Fault>,
+}
+
+impl Seen {
+    fn add(&mut self, model: &Model) {
+        let counters = model.pool.counters();
+        self.counters.zswpwb += counters.zswpwb;
+        self.counters.dropped_duplicates += counters.dropped_duplicates;
+        self.counters.reject_reclaim_fail += counters.reject_reclaim_fail;
+        self.counters.device_read_fail += counters.device_read_fail;
+        self.refused.extend(&model.refused);
+        self.failed.extend(&model.seen_failed);
+    }
+}
+
+/// How a pool is built.
+#[derive(Clone, Copy, Debug)]
+struct Described {
+    has_checksums: bool,
+    is_apart: bool,
+}
+
+fn described() -> impl Strategy<Value = Described> {
+    (any::<bool>(), any::<bool>())
+        .prop_map(|(has_checksums, is_apart)| Described { has_checksums, is_apart })
 }
 
 /// A page is named by what it is made of.
@@ -90,6 +145,11 @@ enum Op {
     Store {
         slot: u64,
         folio: Vec<Kind>,
+        owner: u16,
+    },
+    /// The largest folio, of like pages: more than a chunk of memory if they do not compress.
+    StoreLarge {
+        kind: Kind,
         owner: u16,
     },
     /// A folio that is no folio.
@@ -142,6 +202,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         30 => (slot(), folio(), 0..=OWNERS)
             .prop_map(|(slot, folio, owner)| Op::Store { slot, folio, owner }),
+        2 => (prop_oneof![2 => (0..20_u64).prop_map(Kind::Random), 1 => kind()], owner())
+            .prop_map(|(kind, owner)| Op::StoreLarge { kind, owner }),
         1 => (slot(), prop_oneof![Just(0_usize), Just(513)])
             .prop_map(|(slot, pages)| Op::StoreNone { slot, pages }),
         12 => (slot(), how()).prop_map(|(slot, how)| Op::Load { slot, how }),
@@ -162,20 +224,30 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// At the first one, across two partitions of the tree, at the last one.
+/// At the first one, across two partitions of the tree, at the last one; seldom where the largest
+/// folios are.
 fn slot() -> impl Strategy<Value = u64> {
-    prop_oneof![0..SLOTS, (1 << 14) - SLOTS / 2..(1 << 14) + SLOTS / 2, u64::MAX - 9..=u64::MAX]
+    let middle = 1 << 14;
+    prop_oneof![
+        10 => 0..SLOTS,
+        10 => middle - SLOTS / 2..middle + SLOTS / 2,
+        10 => u64::MAX - 9..=u64::MAX,
+        1 => FAR..FAR + 512,
+    ]
 }
 
 fn folio() -> impl Strategy<Value = Vec<Kind>> {
-    let kind = prop_oneof![
+    prop_oneof![prop::collection::vec(kind(), 1..10), prop::collection::vec(kind(), 1..30)]
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
         2 => Just(Kind::Zero),
         1 => (1..9_u64).prop_map(Kind::Filled),
         4 => (0..40_u64).prop_map(Kind::Stamped),
         4 => (0..20_u64).prop_map(Kind::Text),
         1 => (0..20_u64).prop_map(Kind::Random),
-    ];
-    prop_oneof![prop::collection::vec(kind.clone(), 1..10), prop::collection::vec(kind, 1..30)]
+    ]
 }
 
 fn how() -> impl Strategy<Value = Load> {
@@ -216,11 +288,33 @@ struct Totals {
     zswpwb: u64,
     dropped_duplicates: u64,
     device_read_fail: u64,
+    decompress_fail: u64,
+    reject_compress_fail: u64,
+    reject_alloc_fail: u64,
+    reject_reclaim_fail: u64,
+}
+
+impl Described {
+    fn apply(self, builder: Builder) -> Builder {
+        let builder = if self.has_checksums { builder.checksums() } else { builder };
+        if self.is_apart {
+            // Of all reserves there is more than the model needs without maintenance.
+            builder.housekeeping(Housekeeping::Apart)
+        } else {
+            builder.reserve_bytes(1)
+        }
+    }
 }
 
 /// A pool, and what it should hold.
 struct Model {
     pool: Pool,
+    _drivers: Drivers,
+    described: Described,
+    /// What fails during the next operation, and what failed during the last one and all.
+    plan: Range<usize>,
+    failed: Vec<Fault>,
+    seen_failed: HashSet<Fault>,
     map: BTreeMap<u64, Stored>,
     totals: Totals,
     writes: Arc<AtomicUsize>,
@@ -230,25 +324,26 @@ struct Model {
     has_writeback: [bool; OWNERS as usize],
     is_enabled: bool,
     max_percent: u64,
+    /// It was full, and has taken no page since.
+    may_be_full: bool,
     /// Why stores were refused.
     refused: HashSet<Discriminant<StoreError>>,
 }
 
 impl Model {
-    fn new(has_checksums: bool) -> Self {
+    fn new(described: Described) -> Self {
         let (writes, reads) = (Arc::new(AtomicUsize::new(ALL)), Arc::new(AtomicUsize::new(1)));
-        let (its_writes, its_reads) = (Arc::clone(&writes), Arc::clone(&reads));
-        let ram = Ram::new(BLOCKS)
-            .on_write(move |pages| {
-                let writes = its_writes.load(Relaxed);
-                (writes < pages.len()).then(|| unwritten(writes))
-            })
-            .on_read(move |_| (its_reads.load(Relaxed) == 0).then(|| io::Error::other("EIO")));
-        let builder = Pool::builder(Registry::global()).compressor("lz4").owners(OWNERS);
-        let builder = builder.total_bytes(TOTAL).device(Arc::new(ram));
-        let builder = if has_checksums { builder.checksums() } else { builder };
+        let drivers = Drivers::new();
+        let ram = Arc::new(faults::ram(BLOCKS, Arc::clone(&writes), Arc::clone(&reads)));
+        let builder = Pool::builder(&drivers.registry).compressor("lz4").owners(OWNERS);
+        let builder = described.apply(builder.total_bytes(TOTAL).device(ram));
         Self {
             pool: builder.build().unwrap(),
+            _drivers: drivers,
+            described,
+            plan: 0..0,
+            failed: Vec::new(),
+            seen_failed: HashSet::new(),
             map: BTreeMap::new(),
             totals: Totals::default(),
             writes,
@@ -258,13 +353,29 @@ impl Model {
             has_writeback: [true; OWNERS as usize],
             is_enabled: true,
             max_percent: 20,
+            may_be_full: false,
             refused: HashSet::new(),
         }
     }
 
+    /// Runs an operation, of which what is planned fails.
+    fn with_faults<T>(&mut self, op: impl FnOnce(&Pool) -> T) -> T {
+        let (result, failed) = during(mem::take(&mut self.plan), || op(&self.pool));
+        self.seen_failed.extend(&failed);
+        self.failed = failed;
+        result
+    }
+
+    /// How often one of these was refused to the last operation.
+    fn failures(&self, faults: &[Fault]) -> u64 {
+        self.failed.iter().filter(|fault| faults.contains(fault)).count() as u64
+    }
+
     fn step(&mut self, op: Op) {
+        self.failed.clear();
         match op {
             Op::Store { slot, folio, owner } => self.store(slot, &folio, owner),
+            Op::StoreLarge { kind, owner } => self.store(FAR, &[kind; 512], owner),
             Op::StoreNone { slot, pages } => {
                 let stored = self.pool.store(Slot(slot), &vec![filled(1); pages], Owner::ROOT);
                 assert_eq!(stored, Err(RangeError::FolioPages { pages }.into()));
@@ -291,14 +402,11 @@ impl Model {
                 self.has_writeback[usize::from(owner)] = on;
             }
             Op::Shrink { owner, pages } => {
-                let reclaimed = self.pool.shrink(Owner::new(owner), pages);
+                let reclaimed = self.with_faults(|pool| pool.shrink(Owner::new(owner), pages));
                 assert!(reclaimed.pages() + reclaimed.rotated + reclaimed.failed <= pages);
                 self.reclaimed(Some(reclaimed));
             }
-            Op::Maintain => {
-                let done = self.pool.maintain().unwrap();
-                self.reclaimed(Some(done.reclaimed));
-            }
+            Op::Maintain => self.maintain(),
             Op::Device { writes, reads } => {
                 self.writes.store(writes, Relaxed);
                 self.reads.store(usize::from(reads), Relaxed);
@@ -309,8 +417,7 @@ impl Model {
     fn store(&mut self, first: u64, folio: &[Kind], owner: u16) {
         let pages: Vec<Page> = folio.iter().copied().map(page).collect();
         let before = self.pool.counters();
-        let stored = self.pool.store(Slot(first), &pages, Owner::new(owner));
-        let expected = self.expected_store(first, folio, owner);
+        let stored = self.with_faults(|pool| pool.store(Slot(first), &pages, Owner::new(owner)));
         let max = TOTAL * self.max_percent / 100;
         let at = usize::from(owner);
         let is_at_limit =
@@ -318,35 +425,106 @@ impl Model {
         self.refused.extend(stored.err().map(|error| mem::discriminant(&error)));
         match stored {
             Err(StoreError::OwnerLimit { .. }) => assert!(is_at_limit && self.is_enabled),
-            // With hysteresis: it may have been full before.
-            Err(StoreError::PoolLimit) => assert!(
-                before.pool_total_size >= max || self.pool.counters().pool_limit_hit > 0,
-                "{before:?}"
-            ),
-            stored => assert_eq!(stored, expected),
+            Err(StoreError::PoolLimit) => {
+                let is_full = before.pool_total_size >= max || self.may_be_full;
+                // All memory that there may be is committed: there is no other frame.
+                assert!(is_full || self.failures(&[Fault::Frame]) > 0, "{before:?}");
+                self.may_be_full = true;
+            }
+            stored => {
+                let known = (stored, self.is_starved(&before, stored));
+                assert_eq!(stored, self.expected_store(first, folio, owner, known));
+                let was_asked = matches!(
+                    stored,
+                    Ok(()) | Err(StoreError::NoMemory | StoreError::Incompressible { .. })
+                );
+                self.may_be_full &= !was_asked;
+            }
         }
         if stored.is_ok() {
             assert!(before.pool_total_size < max || is_at_limit, "it was full");
         }
         self.forget(first, folio.len());
         if stored.is_ok() {
-            for (slot, kind) in (first..=u64::MAX).zip(folio) {
-                let bytes = self.length(*kind);
-                let (is_duplicate, is_on_device) = (false, false);
-                self.map
-                    .insert(slot, Stored { kind: *kind, owner, bytes, is_duplicate, is_on_device });
-            }
-            let zero = folio.iter().filter(|kind| **kind == Kind::Zero).count();
-            self.totals.swpout_zero += zero as u64;
-            self.totals.zswpout += (folio.len() - zero) as u64;
+            self.insert(first, folio, owner);
         }
+        self.check_rejects(&before, stored.is_ok());
         if is_at_limit {
             self.reclaimed(None);
         }
     }
 
+    /// A folio was stored.
+    fn insert(&mut self, first: u64, folio: &[Kind], owner: u16) {
+        for (slot, kind) in (first..=u64::MAX).zip(folio) {
+            let bytes = self.length(*kind);
+            let (is_duplicate, is_on_device) = (false, false);
+            self.map.insert(slot, Stored { kind: *kind, owner, bytes, is_duplicate, is_on_device });
+        }
+        let zero = folio.iter().filter(|kind| **kind == Kind::Zero).count();
+        self.totals.swpout_zero += zero as u64;
+        self.totals.zswpout += (folio.len() - zero) as u64;
+        // Those that could not be compressed are raw now. Finds out which.
+        let mut raw = self.failures(&[Fault::Compress]);
+        for slot in (first..=u64::MAX).take(if raw > 0 { folio.len() } else { 0 }) {
+            let loaded = self.pool.load(Slot(slot), &mut filled(0xBAD), Load::Shared).unwrap();
+            self.totals.swpin_zero += loaded.zero as u64;
+            self.totals.zswpin += 1 - loaded.zero as u64;
+            let stored = self.map.get_mut(&slot).unwrap();
+            if loaded.incompressible == 1 && stored.bytes < 4096 {
+                assert!(stored.bytes > 0 && raw > 0, "slot {slot}: {stored:?} is raw");
+                stored.bytes = 4096;
+                raw -= 1;
+            }
+        }
+    }
+
+    /// Compares what a store counted of its failures.
+    fn check_rejects(&mut self, before: &Counters, is_stored: bool) {
+        let counters = self.pool.counters();
+        let no_entry = counters.reject_kmemcache_fail - before.reject_kmemcache_fail;
+        assert_eq!(no_entry > 0, self.failures(&[Fault::Entry]) > 0);
+        let no_memory = counters.reject_alloc_fail - before.reject_alloc_fail;
+        let failed = self.failures(&OBJECT_FAULTS);
+        if self.described.is_apart {
+            assert_eq!(no_memory, failed);
+        } else {
+            // The reserve was empty once more, and could be refilled or not.
+            assert!((failed..=failed + 1).contains(&no_memory), "{no_memory} of {failed}");
+        }
+        self.totals.reject_alloc_fail += no_memory;
+        let uncompressed = counters.reject_compress_fail - before.reject_compress_fail;
+        let failed = self.failures(&[Fault::Compress]);
+        // Nothing of what is not stored need be known.
+        assert!(if is_stored { uncompressed == failed } else { uncompressed <= failed });
+        self.totals.reject_compress_fail += uncompressed;
+    }
+
+    /// Whether a store had to fail since it was refused memory: also after it had asked the system
+    /// for some, if it may do that.
+    fn is_starved(&self, before: &Counters, stored: Result<(), StoreError>) -> bool {
+        let is_memory = |fault| fault == Fault::Entry || OBJECT_FAULTS.contains(&fault);
+        let mut failed = self.failed.iter().copied();
+        if self.described.is_apart {
+            return failed.any(is_memory);
+        }
+        let no_memory = self.pool.counters().reject_alloc_fail - before.reject_alloc_fail;
+        if no_memory == self.failures(&OBJECT_FAULTS) {
+            return self.failed.windows(2).any(|pair| is_memory(pair[0]));
+        }
+        // The reserve was empty. Whether what was refused came after that, only the pool can tell.
+        let is_refused = failed.any(|fault| is_memory(fault) || fault == Fault::Populate);
+        is_refused && stored == Err(StoreError::NoMemory)
+    }
+
     /// What comes of a store if no limit is reached.
-    fn expected_store(&self, first: u64, folio: &[Kind], owner: u16) -> Result<(), StoreError> {
+    fn expected_store(
+        &self,
+        first: u64,
+        folio: &[Kind],
+        owner: u16,
+        (stored, is_starved): (Result<(), StoreError>, bool),
+    ) -> Result<(), StoreError> {
         is_range(first, folio.len())?;
         if !self.is_enabled {
             return Err(StoreError::Disabled);
@@ -354,8 +532,18 @@ impl Model {
         let Some(has_writeback) = self.has_writeback.get(usize::from(owner)) else {
             return Err(StoreError::NoOwner { owner: Owner::new(owner) });
         };
+        if is_starved {
+            return Err(StoreError::NoMemory);
+        }
         if *has_writeback {
             return Ok(());
+        }
+        // Which of the pages could not be compressed, only the pool can tell.
+        if self.failures(&[Fault::Compress]) > 0
+            && let Err(StoreError::Incompressible { slot }) = stored
+            && (slot.0 - first) < folio.len() as u64
+        {
+            return stored;
         }
         let poor = folio.iter().position(|kind| self.length(*kind) == 4096);
         let incompressible = |at| Err(StoreError::Incompressible { slot: Slot(first + at as u64) });
@@ -370,10 +558,10 @@ impl Model {
         load: impl Fn(&Pool, &mut [Page]) -> Result<Loaded, LoadError>,
     ) {
         let mut dst = vec![filled(0xBAD); pages];
-        let loaded = load(&self.pool, &mut dst);
-        if let Err(error) = self.expected_load(first, pages) {
+        let loaded = self.with_faults(|pool| load(pool, &mut dst));
+        if let Err(error) = self.expected_load(first, pages, loaded.err()) {
             assert_eq!(loaded, Err(error));
-            self.totals.device_read_fail += u64::from(matches!(error, LoadError::Device { .. }));
+            self.count_failed(error);
             return;
         }
         let loaded = loaded.unwrap();
@@ -402,8 +590,27 @@ impl Model {
         self.totals.zswpin += (pages - loaded.zero - loaded.from_device) as u64;
     }
 
-    fn expected_load(&self, first: u64, pages: usize) -> Result<(), LoadError> {
+    fn expected_load(
+        &self,
+        first: u64,
+        pages: usize,
+        failed: Option<LoadError>,
+    ) -> Result<(), LoadError> {
         is_range(first, pages)?;
+        if let Some(fault) = self.failed.first() {
+            // Which page it was, only the pool can tell: one of those that can fail so.
+            let failed = failed.unwrap();
+            let is_it = |slot: Slot, is_it: &dyn Fn(&Stored) -> bool| {
+                slot.0 - first < pages as u64 && self.map.get(&slot.0).is_some_and(is_it)
+            };
+            assert!(match (fault, failed) {
+                (Fault::Read, LoadError::Device { slot, .. }) => is_it(slot, &|s| s.is_on_device),
+                (Fault::Decompress, LoadError::Decompress { slot, error: Error::DeviceLost }) =>
+                    is_it(slot, &|s| (1..4096).contains(&s.bytes) && !s.is_on_device),
+                _ => false,
+            });
+            return Err(failed);
+        }
         // Sub-batches are of 8 pages in one partition.
         let mut at = 0;
         while at < pages {
@@ -424,20 +631,38 @@ impl Model {
     }
 
     fn revalidate(&mut self, slot: u64, is_same: bool) {
-        let expected = match self.expected_load(slot, 1) {
+        let mut its_page = self.map.get(&slot).map_or(filled(0), |stored| page(stored.kind));
+        its_page[4095] ^= u8::from(!is_same);
+        let revalidated = self.with_faults(|pool| pool.revalidate(Slot(slot), &its_page));
+        let expected = match self.expected_load(slot, 1, revalidated.err()) {
             Err(LoadError::NotFound { .. }) => Ok(Revalidated::Gone),
             Err(error) => Err(error),
             Ok(()) => Ok(if is_same { Revalidated::Same } else { Revalidated::Changed }),
         };
-        self.totals.device_read_fail += u64::from(expected.is_err());
-        let mut its_page = self.map.get(&slot).map_or(filled(0), |stored| page(stored.kind));
-        its_page[4095] ^= u8::from(!is_same);
-        assert_eq!(self.pool.revalidate(Slot(slot), &its_page), expected);
+        expected.err().into_iter().for_each(|error| self.count_failed(error));
+        assert_eq!(revalidated, expected);
         match expected {
             Ok(Revalidated::Same) => self.map.get_mut(&slot).unwrap().is_duplicate = false,
             Ok(Revalidated::Changed) => drop(self.map.remove(&slot)),
             Ok(Revalidated::Gone) | Err(_) => {}
         }
+    }
+
+    fn count_failed(&mut self, error: LoadError) {
+        match error {
+            LoadError::Device { .. } => self.totals.device_read_fail += 1,
+            LoadError::Decompress { .. } => self.totals.decompress_fail += 1,
+            _ => {}
+        }
+    }
+
+    fn maintain(&mut self) {
+        let held = self.pool.counters().pool_total_size;
+        self.may_be_full |= held >= TOTAL * self.max_percent / 100;
+        let done = self.with_faults(Pool::maintain);
+        let is_refused = self.failures(&[Fault::Populate, Fault::Discard]) > 0;
+        assert_eq!(done.is_err(), is_refused, "{done:?}");
+        self.reclaimed(done.ok().map(|done| done.reclaimed));
     }
 
     fn set(&mut self, name: &'static str, value: &'static str) {
@@ -456,9 +681,20 @@ impl Model {
         let counters = self.pool.counters();
         let written = (counters.zswpwb - self.totals.zswpwb) as usize;
         let dropped = (counters.dropped_duplicates - self.totals.dropped_duplicates) as usize;
+        let unwritten = counters.reject_reclaim_fail - self.totals.reject_reclaim_fail;
+        // A store decompresses and writes nothing but what it writes back.
+        let undecompressed = self.failures(&[Fault::Decompress]);
+        let failed = undecompressed + self.failures(&[Fault::Block, Fault::Write]);
+        assert!(unwritten >= failed, "{unwritten} of {failed}");
         if let Some(reclaimed) = reclaimed {
             assert_eq!((reclaimed.written, reclaimed.dropped), (written, dropped));
+            assert_eq!(reclaimed.failed as u64, unwritten);
+            let is_well = self.failed.is_empty() && self.writes.load(Relaxed) == ALL;
+            let is_full = counters.device_pages == u64::from(BLOCKS);
+            assert!(unwritten == 0 || is_full || !is_well, "{unwritten} pages had a block");
         }
+        self.totals.decompress_fail += undecompressed;
+        self.totals.reject_reclaim_fail = counters.reject_reclaim_fail;
         self.totals.zswpwb = counters.zswpwb;
         self.totals.dropped_duplicates = counters.dropped_duplicates;
         if written + dropped == 0 {
@@ -517,11 +753,13 @@ impl Model {
             zswpwb: counters.zswpwb,
             dropped_duplicates: counters.dropped_duplicates,
             device_read_fail: counters.device_read_fail,
+            decompress_fail: counters.decompress_fail,
+            reject_compress_fail: counters.reject_compress_fail,
+            reject_alloc_fail: counters.reject_alloc_fail,
+            reject_reclaim_fail: counters.reject_reclaim_fail,
         };
         assert_eq!(totals, self.totals);
-        let failures =
-            [counters.decompress_fail, counters.checksum_fail, counters.reject_compress_fail];
-        assert_eq!(failures, [0; 3]);
+        assert_eq!(counters.checksum_fail, 0);
         let mut bytes = 0;
         for owner in 0..usize::from(OWNERS) {
             let usage = self.pool.owner(Owner::new(owner as u16)).unwrap();
@@ -606,7 +844,14 @@ fn is_range(first: u64, pages: usize) -> Result<(), RangeError> {
     }
 }
 
+/// What a store needs beside an entry.
+const OBJECT_FAULTS: [Fault; 4] = [Fault::Partition, Fault::Node, Fault::Number, Fault::Frame];
+/// What a series refuses: all but addresses, which only a builder asks for, and giving memory back,
+/// which not every series comes to. `faults.rs` tests both.
+const FAULTS: usize = 11;
 const SLOTS: u64 = 40;
+/// Where the largest folios are: in a partition of their own.
+const FAR: u64 = 1 << 40;
 const OWNERS: u16 = 3;
 const BLOCKS: u32 = 24;
 const TOTAL: u64 = 8 << 20;
