@@ -1,17 +1,23 @@
 //! The program `acomp`: pages through drivers, zswap and benchmarks, for people and (`--json`) for
 //! machines.
 
+mod args;
 mod bench;
 mod capture;
+mod cgroup;
 mod demo;
+mod doctor;
 mod iaa;
 mod list;
+mod machine;
 mod output;
 mod pages;
+mod parallel;
 mod progress;
 mod selftest;
 mod sim;
 mod swap;
+mod usemem;
 mod zswap;
 
 use std::process::ExitCode;
@@ -45,6 +51,19 @@ enum Command {
     Swap(swap::Args),
     /// The anonymous memory of a live process, as a page file for `swap`.
     Capture(capture::Args),
+    /// Memory that is larger than its limit: the kernel's zswap beside memory without a limit.
+    ///
+    /// Each process writes all of its memory and reads it, and every page is compared with what it
+    /// must hold. MB are 10^6 bytes. Writing includes the first touch of the memory; an access is
+    /// a page. A fault is an access of a read pass whose first touch took 1 us or more. The kernel
+    /// is set up for each run and everything put back after it; if even that was killed, the next
+    /// start does it. Its readahead (vm.page-cluster) stays as it is.
+    Usemem(usemem::Args),
+    /// One process of `usemem`.
+    #[command(hide = true)]
+    UsememWorker(usemem::worker::Args),
+    /// What this machine has for `usemem` and for accelerators, and how to mend what is missing.
+    Doctor(doctor::Args),
     /// The store of compressed pages.
     #[command(subcommand)]
     Zswap(zswap::Command),
@@ -67,6 +86,9 @@ fn main() -> ExitCode {
         Command::Selftest(args) => selftest::run(&args),
         Command::Swap(args) => swap::run(&args),
         Command::Capture(args) => capture::run(&args),
+        Command::Usemem(args) => usemem::run(&args),
+        Command::UsememWorker(args) => usemem::worker::run(&args),
+        Command::Doctor(args) => Ok(doctor::run(&args)),
         Command::Zswap(command) => Ok(zswap::run(&command)),
         Command::Bench(command) => bench::run(&command),
         Command::Iaa(command) => iaa::run(&command),

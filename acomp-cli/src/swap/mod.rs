@@ -3,19 +3,18 @@
 mod folios;
 
 use std::fs;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
-use std::thread;
-use std::time::Instant;
+use std::sync::Arc;
 
 use acomp::zswap::{Counters, FOLIO_PAGES_MAX, FileDevice, PAGE_BYTES, Page, Pool};
 use acomp::{Acomp, AlgRef, Registry};
 use anyhow::{Context, Result, ensure};
 
 use self::folios::Folios;
+use crate::args::parse_bytes;
 use crate::output::{Row, Rows, median, rounded, row, stats_of};
 use crate::pages;
+use crate::parallel::timed;
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
@@ -174,12 +173,12 @@ impl<'a> Job<'a> {
         let before = folios.pool.counters();
         let fate = folios.fate();
         let parts = folios.pages.chunks(part_pages);
-        let store = |first, part: &[Page]| folios.store(first, part, &fate);
-        let store_s = timed(part_pages, parts, store)?;
+        let store = |i, part: &[Page]| folios.store(i * part_pages, part, &fate);
+        let store_s = timed(parts, store)?.seconds();
         let held = folios.pool.counters();
         let parts = back.chunks_mut(part_pages);
-        let load = |first, part: &mut [Page]| folios.load(first, part, &fate);
-        let load_s = timed(part_pages, parts, load)?;
+        let load = |i, part: &mut [Page]| folios.load(i * part_pages, part, &fate);
+        let load_s = timed(parts, load)?.seconds();
         let after = folios.pool.counters();
         Ok(Round {
             store_s,
@@ -230,40 +229,6 @@ struct Round {
     device_reads: u64,
     /// While all pages were stored.
     held: Counters,
-}
-
-/// Works on the parts at the same time, each on a thread of its own and with the number of its
-/// first page, and returns the seconds from the first start to the last end.
-fn timed<P: Send>(
-    part_pages: usize,
-    parts: impl ExactSizeIterator<Item = P>,
-    work: impl Fn(usize, P) -> Result<()> + Sync,
-) -> Result<f64> {
-    // Closed until every thread is there; opens also when one cannot be had.
-    let gate = &RwLock::new(());
-    let work = &work;
-    let spans: Vec<(Instant, Instant)> = thread::scope(|scope| {
-        let closed = gate.write();
-        let spawn = |(i, part)| {
-            let run = move || {
-                drop(gate.read());
-                let started = Instant::now();
-                work(i * part_pages, part).map(|()| (started, Instant::now()))
-            };
-            thread::Builder::new().spawn_scoped(scope, run).context("cannot start a thread")
-        };
-        let threads: Result<Vec<_>> = parts.enumerate().map(spawn).collect();
-        drop(closed);
-        let joined = threads?.into_iter().map(|thread| match thread.join() {
-            Ok(span) => span,
-            Err(panic) => resume_unwind(panic),
-        });
-        joined.collect::<Result<_>>()
-    })?;
-    let first = spans.iter().map(|span| span.0).min();
-    let last = spans.iter().map(|span| span.1).max();
-    let time = first.zip(last).map(|(first, last)| last - first).context("no pages")?;
-    Ok(time.as_secs_f64())
 }
 
 /// What became of a [`Job`].
@@ -353,11 +318,6 @@ fn folio_pages(size: &str) -> Result<usize, String> {
         Ok(pages @ 1..=FOLIO_PAGES_MAX) if rest == 0 => Ok(pages),
         _ => Err("a folio is a multiple of 4K, from 4K to 2M".into()),
     }
-}
-
-fn parse_bytes(size: &str) -> Result<u64, String> {
-    let bytes = parse_size::Config::new().with_binary().parse_size(size);
-    bytes.map_err(|error| error.to_string())
 }
 
 const POISON: u8 = 0xA5;

@@ -4,9 +4,12 @@
 
 mod bench;
 mod capture;
+mod doctor;
+mod machine;
 mod rows;
 mod sim;
 mod swap;
+mod usemem;
 
 use std::path::Path;
 use std::process::{Command, Output};
