@@ -4,7 +4,7 @@ use anyhow::Result;
 use cargo_metadata::Metadata;
 use xshell::{Shell, cmd};
 
-/// Runs every model. 2 preemptions find most defects in a moment; without a bound it takes minutes.
+/// Runs every model. 2 preemptions find most defects in seconds; 3 take a minute.
 pub(crate) fn run(workspace: &Metadata, preemptions: u8) -> Result<()> {
     let sh = &Shell::new()?;
     sh.change_dir(&workspace.workspace_root);

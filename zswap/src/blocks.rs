@@ -1,11 +1,11 @@
 //! Which blocks of the device are in use.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::{io, mem};
 
 use crate::fault::{Fault, is_refused};
-use crate::zsmalloc::{Table, lock};
+use crate::sync::{AtomicU64, Mutex, lock};
+use crate::zsmalloc::Table;
 
 #[derive(Debug)]
 pub(crate) struct Blocks {

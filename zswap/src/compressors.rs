@@ -1,15 +1,11 @@
 //! The compressors of a pool: the one that stores, and older ones until their last page is gone.
 
 use std::mem;
-use std::sync::Mutex;
-use std::sync::atomic::{
-    AtomicUsize,
-    Ordering::{Acquire, Release},
-};
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 use acomp_core::{Acomp, OpenError, Params, Registry};
 
-use crate::zsmalloc::lock;
+use crate::sync::{AtomicUsize, Mutex, lock};
 
 /// Compressors are named by small numbers, which entries keep.
 #[derive(Debug)]

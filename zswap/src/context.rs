@@ -4,7 +4,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use acomp_core::{Acomp, OpenError, Params, Registry, Session};
 use once_cell::sync::OnceCell;
@@ -12,6 +11,7 @@ use once_cell::sync::OnceCell;
 use crate::compressors::{COMPRESSORS_MAX, Compressors, SwitchError};
 use crate::counters::Events;
 use crate::page::{PAGE_BYTES, Page};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Pages compressed or decompressed under one hold of a context's lock, so that a page fault never
 /// waits for more.
@@ -222,7 +222,7 @@ impl Contexts {
 
     /// Makes `name` the compressor that stores, when there is a session of it to serve everybody.
     pub(crate) fn switch(&self, name: &str) -> Result<(), SwitchError> {
-        let _switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        let _switching = lock(&self.switching);
         let Some(number) = self.compressors.admit(name, Params::new())? else { return Ok(()) };
         drop(self.open(self.first, number).ok_or(SwitchError::NoSession)?);
         self.compressors.make_current(number, name);
@@ -231,7 +231,7 @@ impl Contexts {
 
     /// Closes former compressors whose pages are gone. `pages` counts those of one.
     pub(crate) fn drain(&self, pages: impl Fn(usize) -> u64) {
-        let _switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        let _switching = lock(&self.switching);
         for number in self.compressors.former() {
             let is_used = || {
                 // Who stores asks for the compressor, and counts its pages, with a context locked.
@@ -274,6 +274,9 @@ fn buffers_of(acomp: &Acomp) -> Box<[Page]> {
 
 /// CPU numbers that there can be, those of absent CPUs included.
 fn possible_cpus() -> usize {
+    if cfg!(loom) {
+        return 1; // What is explored is to be the same wherever it runs.
+    }
     let ranges = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
     let last = ranges.trim().rsplit(['-', ',']).next().and_then(|cpu| cpu.parse::<usize>().ok());
     let fallback = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -283,9 +286,4 @@ fn possible_cpus() -> usize {
 #[inline]
 fn current_cpu() -> usize {
     rustix::thread::sched_getcpu()
-}
-
-#[inline]
-fn lock(context: &Mutex<Context>) -> MutexGuard<'_, Context> {
-    context.lock().unwrap_or_else(PoisonError::into_inner)
 }

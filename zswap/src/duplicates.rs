@@ -12,7 +12,7 @@ use crate::page::{PAGE_BYTES, Page};
 use crate::pool::Revalidated;
 use crate::slot::Slot;
 use crate::state::{Found, State};
-use crate::zsmalloc::lock;
+use crate::sync::lock;
 
 impl State {
     /// Makes duplicates of the pages of a sub-batch that were not replaced meanwhile. Those that

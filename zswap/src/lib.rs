@@ -53,6 +53,8 @@ mod entry;
 mod error;
 mod fault;
 mod load;
+#[cfg(all(test, loom))]
+mod loom_models;
 #[cfg(test)]
 #[path = "../tests/model/mod.rs"]
 mod model;
@@ -65,6 +67,7 @@ mod reclaim;
 mod slot;
 mod state;
 mod store;
+mod sync;
 mod tree;
 mod worker;
 pub mod zsmalloc;

@@ -1,13 +1,13 @@
 //! Accounts: what each owner keeps, may keep, and in which order it would be written back.
 
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 use crate::slot::Owner;
+use crate::sync::{AtomicU64, Mutex};
 use crate::zsmalloc::{List, Table};
 
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! The pool: store, load, invalidate, and everything that can be asked of it and set.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use std::sync::{Arc, Mutex};
 use std::thread::{Thread, ThreadId};
 
 use acomp_core::{Acomp, Registry};
@@ -23,7 +23,7 @@ use crate::params::{PARAMS, ParamError, Params};
 use crate::reclaim::{Pages, Reclaimed};
 use crate::slot::{Owner, Slot};
 use crate::state::{Device, Found, State};
-use crate::zsmalloc::lock;
+use crate::sync::{Mutex, lock};
 
 /// Most pages in one folio (2 MiB).
 pub const FOLIO_PAGES_MAX: usize = 512;

@@ -15,7 +15,7 @@ use crate::owners::Account;
 use crate::page::{PAGE_BYTES, Page};
 use crate::slot::Slot;
 use crate::state::{Device, Found, State};
-use crate::zsmalloc::lock;
+use crate::sync::lock;
 
 /// What became of a reclaim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

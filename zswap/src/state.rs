@@ -14,8 +14,9 @@ use crate::device::SwapDevice;
 use crate::entry::{Content, Entries, Identity, Record, Stored};
 use crate::owners::{Account, Accounts, Lists};
 use crate::slot::Slot;
+use crate::sync::lock;
 use crate::tree::{Locked, Tree};
-use crate::zsmalloc::{Object, Zsmalloc, lock};
+use crate::zsmalloc::{Object, Zsmalloc};
 
 #[derive(Debug)]
 pub(crate) struct State {

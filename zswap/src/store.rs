@@ -11,7 +11,8 @@ use crate::page::{PAGE_BYTES, Page, same_filled};
 use crate::prepared::{Prepared, PreparedEntry};
 use crate::slot::{Owner, Slot};
 use crate::state::{Removed, State, ZERO};
-use crate::zsmalloc::{AllocError, lock};
+use crate::sync::lock;
+use crate::zsmalloc::AllocError;
 
 /// Pages of a sub-batch, as far as they are prepared.
 type Batch<'p> = [Option<Prepared<'p>>; SUB_BATCH];

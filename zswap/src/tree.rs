@@ -6,15 +6,12 @@
 //! right one. Everything lies in tables that grow outside the data path.
 
 use std::io;
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::fault::{Fault, is_refused};
 use crate::slot::Slot;
-use crate::zsmalloc::{Links, List, Table, lock};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, lock};
+use crate::zsmalloc::{Links, List, Table};
 
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -68,7 +65,7 @@ struct Node([AtomicU32; NODE_SLOTS]);
 
 impl Default for Node {
     fn default() -> Self {
-        Self([const { AtomicU32::new(0) }; NODE_SLOTS])
+        Self(std::array::from_fn(|_| AtomicU32::new(0)))
     }
 }
 
@@ -420,21 +417,22 @@ fn split(slot: Slot) -> (usize, usize) {
     (offset / NODE_SLOTS, offset % NODE_SLOTS)
 }
 
-const PARTITION_BITS: u32 = 14;
+/// As in the kernel. What is explored has two nodes in a partition, and two chains.
+const PARTITION_BITS: u32 = if cfg!(loom) { 2 } else { 14 };
 const PARTITION_SLOTS: usize = 1 << PARTITION_BITS;
 const PARTITION_MASK: u32 = PARTITION_SLOTS as u32 - 1;
-const NODE_SLOTS: usize = 64;
+const NODE_SLOTS: usize = if cfg!(loom) { 2 } else { 64 };
 const PARTITION_NODES: usize = PARTITION_SLOTS / NODE_SLOTS;
 /// As many as a place in an entry can name.
 const PARTITIONS_MAX: usize = 1 << (u32::BITS - PARTITION_BITS);
 /// Chains of partitions, however many there are: of at most 64.
-const BUCKETS: usize = 4096;
+const BUCKETS: usize = if cfg!(loom) { 2 } else { 4096 };
 /// Empty partitions that are looked at for one that nobody holds.
 const EMPTY_PARTITION_TRIES: usize = 64;
 /// Committed ahead: 84 KiB.
-const PARTITIONS_AHEAD: usize = 64;
+const PARTITIONS_AHEAD: usize = if cfg!(loom) { 2 } else { 64 };
 /// Committed ahead: 64 KiB, for 16 384 pages of folios, or 256 that lie apart.
-const NODES_AHEAD: usize = 256;
+const NODES_AHEAD: usize = if cfg!(loom) { 2 } else { 256 };
 
 #[cfg(test)]
 mod test {
@@ -473,5 +471,170 @@ mod test {
         }
         drop(held);
         assert!(tree.partitions.len() <= PARTITIONS_AHEAD);
+    }
+}
+
+/// Every interleaving of two threads, one or two calls each (`cargo xtask loom`). Who finds slots
+/// without a lock is the second thread, while the first one changes the chains: loom races a write
+/// with the last read only, which would be the writer's own.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use std::ptr;
+    use std::sync::Arc;
+
+    use loom::thread::{self, JoinHandle};
+
+    use super::*;
+
+    /// Two partitions and two nodes at first, and room for as many more.
+    struct Model {
+        tree: Tree,
+        /// First slots of partitions: three of one chain, and one of the other.
+        chain: [Slot; 3],
+        other_chain: Slot,
+    }
+
+    impl Model {
+        fn new() -> Arc<Self> {
+            let tree = Tree::new(4).unwrap();
+            let bucket = |slot: &Slot| ptr::from_ref(tree.bucket(key(*slot)).unwrap());
+            let slots = || (0..).map(|number| Slot(number << PARTITION_BITS));
+            let is_first = |slot: &Slot| ptr::eq(bucket(slot), bucket(&Slot(0)));
+            let mut chain = slots().filter(is_first);
+            let chain = std::array::from_fn(|_| chain.next().unwrap());
+            let other_chain = slots().find(|slot| !is_first(slot)).unwrap();
+            Arc::new(Self { tree, chain, other_chain })
+        }
+
+        /// With something under the slot at the end of a chain, and before it a partition that is
+        /// empty.
+        fn with_empty_partition() -> Arc<Self> {
+            let model = Self::new();
+            model.set(model.chain[0], 1);
+            assert_eq!(model.tree.find_or_add(model.chain[1]).unwrap().get(model.chain[1]), 0);
+            model
+        }
+
+        fn run<T: 'static>(self: &Arc<Self>, what: fn(&Self) -> T) -> JoinHandle<T> {
+            let model = Arc::clone(self);
+            thread::spawn(move || what(&model))
+        }
+
+        fn set(&self, slot: Slot, value: u32) {
+            assert_eq!(self.tree.find_or_add(slot).unwrap().set(slot, value), Ok(0));
+        }
+
+        fn get(&self, slot: Slot) -> u32 {
+            self.tree.find(slot).map_or(0, |partition| partition.get(slot))
+        }
+
+        fn take(&self, slot: Slot) -> u32 {
+            self.tree.find(slot).map_or(0, |mut partition| partition.take(slot))
+        }
+    }
+
+    #[test]
+    fn slot_is_found_while_a_partition_comes_into_its_chain() {
+        loom::model(|| {
+            let model = Model::new();
+            model.set(model.chain[0], 1);
+            let finder = model.run(|model| model.get(model.chain[0]));
+            model.set(model.chain[1], 2);
+            assert_eq!(finder.join().unwrap(), 1);
+            assert_eq!(model.get(model.chain[1]), 2);
+        });
+    }
+
+    #[test]
+    fn slot_is_found_while_a_partition_leaves_its_chain() {
+        loom::model(|| {
+            let model = Model::with_empty_partition();
+            let finder = model.run(|model| model.get(model.chain[0]));
+            model.set(model.other_chain, 2);
+            assert_eq!(finder.join().unwrap(), 1);
+            assert_eq!(model.get(model.other_chain), 2);
+            assert_eq!(model.tree.left().partitions, 0, "the empty one was used");
+        });
+    }
+
+    #[test]
+    fn slot_is_found_while_a_partition_moves_in_its_chain() {
+        loom::model(|| {
+            let model = Model::with_empty_partition();
+            let finder = model.run(|model| model.get(model.chain[0]));
+            model.set(model.chain[2], 2);
+            assert_eq!(finder.join().unwrap(), 1);
+            assert_eq!(model.get(model.chain[2]), 2);
+        });
+    }
+
+    #[test]
+    fn partition_is_not_taken_for_what_it_was() {
+        loom::model(|| {
+            let model = Model::with_empty_partition();
+            let taker = model.run(|model| model.take(model.chain[1]));
+            model.set(model.other_chain, 2);
+            assert_eq!(taker.join().unwrap(), 0);
+            assert_eq!(model.get(model.other_chain), 2);
+        });
+    }
+
+    #[test]
+    fn partition_that_is_held_is_not_given_away() {
+        loom::model(|| {
+            let model = Model::new();
+            let adder = model.run(|model| model.set(model.chain[0], 1));
+            model.set(model.other_chain, 2);
+            adder.join().unwrap();
+            assert_eq!([model.get(model.chain[0]), model.get(model.other_chain)], [1, 2]);
+        });
+    }
+
+    #[test]
+    fn slots_of_one_partition_are_added_to_one() {
+        loom::model(|| {
+            let model = Model::new();
+            let adder = model.run(|model| model.set(model.chain[0].after(1), 2));
+            model.set(model.chain[0], 1);
+            adder.join().unwrap();
+            let slots = [model.chain[0], model.chain[0].after(1)];
+            assert_eq!(slots.map(|slot| model.get(slot)), [1, 2]);
+            assert_eq!(model.tree.left().partitions, 1);
+        });
+    }
+
+    #[test]
+    fn node_is_under_the_slots_of_one_partition() {
+        loom::model(|| {
+            let model = Model::new();
+            let other = model.run(|model| {
+                model.set(model.other_chain, 2);
+                assert_eq!(model.take(model.other_chain), 2);
+            });
+            model.set(model.chain[0], 1);
+            assert_eq!(model.take(model.chain[0]), 1);
+            other.join().unwrap();
+            assert_eq!([model.get(model.chain[0]), model.get(model.other_chain)], [0, 0]);
+            let Reserve { partitions, nodes } = model.tree.left();
+            assert_eq!((partitions, nodes), (2, 2), "all is back");
+        });
+    }
+
+    #[test]
+    fn tree_grows_while_it_is_used() {
+        loom::model(|| {
+            let model = Model::with_empty_partition();
+            model.set(model.chain[1], 2);
+            let refiller = model.run(|model| model.tree.refill().unwrap());
+            if let Ok(mut partition) = model.tree.find_or_add(model.other_chain)
+                && partition.set(model.other_chain, 3).is_ok()
+            {
+                assert_eq!(partition.get(model.other_chain), 3);
+            }
+            assert_eq!(model.get(model.chain[0]), 1);
+            refiller.join().unwrap();
+            let Reserve { partitions, nodes } = model.tree.left();
+            assert!((1..=2).contains(&partitions) && (1..=2).contains(&nodes));
+        });
     }
 }

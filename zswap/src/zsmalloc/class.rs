@@ -1,11 +1,10 @@
 //! One size class: its zspages, by how full they are.
 
-use std::sync::{Mutex, MutexGuard};
-
 use super::classes::Shape;
 use super::list::{Links, List};
-use super::mem::{Table, lock};
+use super::mem::Table;
 use super::numbers::Spare;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// On cache lines of its own.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! Lists of numbered things that are linked in a table of their own.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::mem::Table;
+use crate::sync::AtomicU32;
 
 /// How one thing is linked. Who holds the lock that guards a list changes the links in it.
 #[derive(Debug, Default)]

@@ -32,11 +32,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{
-    AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::{mem, slice};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -44,6 +40,7 @@ use rustix::param::page_size;
 
 use super::word::{KEPT_SHIFT, Taken, Word};
 use crate::fault::{Fault, is_refused};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, lock};
 
 /// What slots are made of: they begin at multiples of this.
 pub(crate) const UNIT_BYTES: usize = 16;
@@ -587,12 +584,6 @@ impl Drop for Region {
 #[inline]
 fn refuse(fault: Fault) -> io::Result<()> {
     if is_refused(fault) { Err(io::ErrorKind::OutOfMemory.into()) } else { Ok(()) }
-}
-
-/// Locks a mutex. No code under the locks of this crate's allocator panics.
-#[inline]
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;

@@ -47,7 +47,7 @@ use numbers::Numbers;
 use reserve::Reserve;
 
 pub(crate) use list::{Links, List};
-pub(crate) use mem::{Table, lock};
+pub(crate) use mem::Table;
 
 pub use compact::Compacted;
 pub use mem::OBJECT_BYTES_MAX;

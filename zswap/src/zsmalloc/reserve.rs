@@ -1,12 +1,12 @@
 //! Free frames, committed ahead: allocations take from here and nowhere else.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::list::{Links, List};
-use super::mem::{CHUNK_BYTES, CHUNK_FRAMES, FRAME_BYTES, Memory, Table, lock};
+use super::mem::{CHUNK_BYTES, CHUNK_FRAMES, FRAME_BYTES, Memory, Table};
 use crate::fault::{Fault, is_refused};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
 
 /// Which frames are free, chunk by chunk. Frames are taken from chunks in use as long as there are
 /// any, so that others become, and stay, wholly free.

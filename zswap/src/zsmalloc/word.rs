@@ -14,14 +14,12 @@
 //! So what is kept is at every moment with the word, or with exactly one who took, locked or last
 //! read it. `mem.rs` relies on that; the models below explore it.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{self, AcqRel, Acquire, Relaxed, Release},
-};
-use std::{hint, thread};
+use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
+
+use crate::sync::{AtomicU64, spin_loop, yield_now};
 
 #[derive(Debug, Default)]
-pub(crate) struct Word<A = AtomicU64>(A);
+pub(crate) struct Word(AtomicU64);
 
 /// What was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +29,7 @@ pub(crate) struct Taken {
     pub(crate) is_ours: bool,
 }
 
-/// An atomic of std's, or of the explorer's.
-pub(crate) trait Atomic {
-    fn load(&self, order: Ordering) -> u64;
-    fn store(&self, value: u64, order: Ordering);
-    fn exchange(&self, old: u64, new: u64, order: Ordering) -> Result<u64, u64>;
-    fn fetch_sub(&self, value: u64, order: Ordering) -> u64;
-    /// Lets who has it locked get on.
-    fn relax(spins: &mut u32);
-}
-
-impl<A: Atomic> Word<A> {
+impl Word {
     /// Keeps something in an empty or locked word, for everyone to read. Whether it was one.
     #[inline]
     pub(crate) fn put(&self, kept: u64) -> bool {
@@ -113,12 +101,14 @@ impl<A: Atomic> Word<A> {
         loop {
             bits = match bits & STATE {
                 // Acquire: what was done before it was put, and what readers did before they left.
-                FULL if admits(bits) => match self.0.exchange(bits, to(bits), Acquire) {
-                    Ok(bits) => return Some(bits),
-                    Err(now) => now,
-                },
+                FULL if admits(bits) => {
+                    match self.0.compare_exchange_weak(bits, to(bits), Acquire, Relaxed) {
+                        Ok(bits) => return Some(bits),
+                        Err(now) => now,
+                    }
+                }
                 LOCKED => {
-                    A::relax(&mut spins);
+                    relax(&mut spins);
                     self.0.load(Relaxed)
                 }
                 _ => return None,
@@ -135,7 +125,7 @@ impl<A: Atomic> Word<A> {
     ) -> Option<u64> {
         let mut bits = self.0.load(Relaxed);
         while admits(bits) {
-            match self.0.exchange(bits, to(bits), order) {
+            match self.0.compare_exchange_weak(bits, to(bits), order, Relaxed) {
                 Ok(bits) => return Some(bits),
                 Err(now) => bits = now,
             }
@@ -144,31 +134,10 @@ impl<A: Atomic> Word<A> {
     }
 }
 
-impl Atomic for AtomicU64 {
-    #[inline]
-    fn load(&self, order: Ordering) -> u64 {
-        self.load(order)
-    }
-
-    #[inline]
-    fn store(&self, value: u64, order: Ordering) {
-        self.store(value, order);
-    }
-
-    #[inline]
-    fn exchange(&self, old: u64, new: u64, order: Ordering) -> Result<u64, u64> {
-        self.compare_exchange_weak(old, new, order, Relaxed)
-    }
-
-    #[inline]
-    fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
-        self.fetch_sub(value, order)
-    }
-
-    fn relax(spins: &mut u32) {
-        *spins += 1;
-        if *spins < SPINS_MAX { hint::spin_loop() } else { thread::yield_now() }
-    }
+/// Lets who has it locked get on.
+fn relax(spins: &mut u32) {
+    *spins += 1;
+    if *spins < SPINS_MAX { spin_loop() } else { yield_now() }
 }
 
 /// The bits of what is kept.
@@ -190,36 +159,13 @@ const _: () = assert!(STATE & READERS == 0 && (STATE | READERS) & KEPT == 0);
 #[cfg(all(test, loom))]
 mod loom_models {
     use loom::sync::Arc;
-    use loom::sync::atomic::AtomicU64;
     use loom::thread;
 
     use super::*;
 
-    impl Atomic for AtomicU64 {
-        fn load(&self, order: Ordering) -> u64 {
-            self.load(order)
-        }
-
-        fn store(&self, value: u64, order: Ordering) {
-            self.store(value, order);
-        }
-
-        fn exchange(&self, old: u64, new: u64, order: Ordering) -> Result<u64, u64> {
-            self.compare_exchange(old, new, order, Relaxed)
-        }
-
-        fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
-            self.fetch_sub(value, order)
-        }
-
-        fn relax(_: &mut u32) {
-            thread::yield_now();
-        }
-    }
-
     /// A word, and two places for the object that it names.
     struct Model {
-        word: Word<AtomicU64>,
+        word: Word,
         places: [AtomicU64; 2],
     }
 
