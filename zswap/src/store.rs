@@ -1,5 +1,7 @@
 //! Storing: pages are prepared in sub-batches, and committed one by one.
 
+use std::slice;
+
 use acomp_core::{Chain, Error, Op};
 
 use crate::context::SUB_BATCH;
@@ -82,41 +84,42 @@ impl State {
             .zip(batch)
             .enumerate()
             .filter_map(|(at, (page, place))| match place {
-                Some(Prepared::Entry(entry)) if !entry.is_same_filled => Some((at, page, entry)),
+                Some(Prepared::Entry(entry)) if !entry.is_same_filled => {
+                    Some(Todo { slot: first.after(at), page, entry })
+                }
                 _ => None,
             })
             .peekable();
         if todo.peek().is_none() {
             return Ok(());
         }
-        let keep = |at: usize, outcome: &Kept<'_>, entry: &mut PreparedEntry<'_>| {
-            self.keep(first.after(at), outcome, owner, account, entry)
-        };
+        let keep = |kept: &Kept<'_>, todo: &mut Todo<'_, '_>| self.keep(kept, owner, account, todo);
         let mut context = self.contexts.lock_to_store();
         while todo.peek().is_some() {
             let compressor = context.as_ref().map_or(0, |context| context.compressor);
             let Some((session, buffers)) = context.as_mut().and_then(|context| context.parts())
             else {
                 drop(context);
-                return todo.try_for_each(|(at, page, entry)| keep(at, &Kept::Failed(page), entry));
+                return todo.try_for_each(|mut todo| keep(&Kept::Failed(todo.page), &mut todo));
             };
-            let mut places = [const { None }; SUB_BATCH];
+            if let [buffer] = buffers {
+                // Not as a `Chain`, of which all is cleared and copied for each page.
+                for mut todo in todo.by_ref() {
+                    let mut op = Op::compress(todo.page, &mut buffer[..STREAM_BYTES_MAX]);
+                    session.run(slice::from_mut(&mut op));
+                    keep(&Kept::new(&op, compressor, todo.page), &mut todo)?;
+                }
+                break;
+            }
+            let mut todos = [const { None }; SUB_BATCH];
             let mut chain = Chain::<SUB_BATCH>::new();
-            for ((place, buffer), (at, page, entry)) in
-                places.iter_mut().zip(buffers).zip(todo.by_ref())
-            {
-                // A stream as long as the page is worth nothing.
-                let _ = chain.push(Op::compress(page, &mut buffer[..PAGE_BYTES - 1]));
-                *place = Some((at, page, entry));
+            for ((place, buffer), todo) in todos.iter_mut().zip(buffers).zip(todo.by_ref()) {
+                let _ = chain.push(Op::compress(todo.page, &mut buffer[..STREAM_BYTES_MAX]));
+                *place = Some(todo);
             }
             session.run(chain.as_mut_ops());
-            for (op, (at, page, entry)) in chain.ops().iter().zip(places.into_iter().flatten()) {
-                let kept = match op.outcome() {
-                    Some(Ok(1..)) => Kept::Stream(op.output(), compressor as u8),
-                    Some(Err(Error::DstTooSmall)) => Kept::Poor(page),
-                    _ => Kept::Failed(page),
-                };
-                keep(at, &kept, entry)?;
+            for (op, mut todo) in chain.ops().iter().zip(todos.into_iter().flatten()) {
+                keep(&Kept::new(op, compressor, todo.page), &mut todo)?;
             }
         }
         Ok(())
@@ -125,11 +128,10 @@ impl State {
     /// Makes the object of one page. With the context of a stream's compressor locked.
     fn keep(
         &self,
-        slot: Slot,
         kept: &Kept<'_>,
         owner: Owner,
         account: &Account,
-        entry: &mut PreparedEntry<'_>,
+        todo: &mut Todo<'_, '_>,
     ) -> Result<(), StoreError> {
         let events = self.events();
         if let Kept::Failed(_) = kept {
@@ -140,7 +142,7 @@ impl State {
             Kept::Poor(page) | Kept::Failed(page) if account.has_writeback() => *page,
             Kept::Poor(_) | Kept::Failed(_) => {
                 count(&events.reject_compress_poor, 1);
-                return Err(StoreError::Incompressible { slot });
+                return Err(StoreError::Incompressible { slot: todo.slot });
             }
         };
         // Counted before the object is copied: a locked instruction after it would wait until the
@@ -164,7 +166,7 @@ impl State {
             Kept::Stream(_, compressor) => Content::Compressed(stored, *compressor),
             Kept::Poor(_) | Kept::Failed(_) => Content::Raw(stored),
         };
-        entry.set(content, owner, object.len());
+        todo.entry.set(content, owner, object.len());
         Ok(())
     }
 
@@ -221,6 +223,13 @@ fn no_memory(is_final: bool) -> StoreError {
     if is_final { StoreError::PoolLimit } else { StoreError::NoMemory }
 }
 
+/// A page that needs an object.
+struct Todo<'t, 'p> {
+    slot: Slot,
+    page: &'t Page,
+    entry: &'t mut PreparedEntry<'p>,
+}
+
 /// What is kept of a page.
 enum Kept<'k> {
     Stream(&'k [u8], u8),
@@ -229,3 +238,17 @@ enum Kept<'k> {
     /// It could not be compressed.
     Failed(&'k Page),
 }
+
+impl<'k> Kept<'k> {
+    #[inline]
+    fn new(op: &'k Op<'_>, compressor: usize, page: &'k Page) -> Self {
+        match op.outcome() {
+            Some(Ok(1..)) => Self::Stream(op.output(), compressor as u8),
+            Some(Err(Error::DstTooSmall)) => Self::Poor(page),
+            _ => Self::Failed(page),
+        }
+    }
+}
+
+/// A stream as long as the page is worth nothing.
+const STREAM_BYTES_MAX: usize = PAGE_BYTES - 1;
