@@ -155,8 +155,11 @@ impl Memory {
     /// Reserves addresses for so many chunks and cells.
     pub(crate) fn new(chunks_max: usize, cells_max: usize) -> io::Result<Self> {
         let bytes = chunks_max.checked_mul(CHUNK_BYTES).filter(|bytes| *bytes <= MEMORY_BYTES_MAX);
+        let region = Region::reserve(bytes.ok_or(io::ErrorKind::OutOfMemory)?)?;
+        // Objects that are stored in a row lie far apart: each would miss the TLB.
+        region.prefer_large_pages();
         Ok(Self {
-            region: Region::reserve(bytes.ok_or(io::ErrorKind::OutOfMemory)?)?,
+            region,
             frames: Table::new(chunks_max * CHUNK_FRAMES)?,
             cells: Table::new(cells_max)?,
         })
@@ -513,8 +516,12 @@ impl Deref for Pinned<'_> {
 /// Addresses, with memory behind them from the first touch on.
 #[derive(Debug)]
 struct Region {
+    /// A multiple of `CHUNK_BYTES`, as large pages need it.
     start: NonNull<u8>,
     bytes: usize,
+    /// Where the mapping starts. It is longer than the region by `CHUNK_BYTES`, so that such a
+    /// multiple is in it.
+    mapping: NonNull<u8>,
 }
 
 // SAFETY: a region is a range of addresses that belongs to the process. What may be done with the
@@ -527,13 +534,22 @@ impl Region {
     fn reserve(bytes: usize) -> io::Result<Self> {
         let bytes = bytes.max(1).checked_next_multiple_of(page_size());
         let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
+        let mapped = bytes.checked_add(CHUNK_BYTES).ok_or(io::ErrorKind::OutOfMemory)?;
         refuse(Fault::Map)?;
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: the system chooses addresses that nothing else uses.
-        let start =
-            unsafe { mmap_anonymous(ptr::null_mut(), bytes, prot, flags | MapFlags::NORESERVE)? };
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { start, bytes })
+        let mapping =
+            unsafe { mmap_anonymous(ptr::null_mut(), mapped, prot, flags | MapFlags::NORESERVE)? };
+        let mapping = NonNull::new(mapping.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let skipped = mapping.as_ptr().align_offset(CHUNK_BYTES);
+        let start = NonNull::new(mapping.as_ptr().wrapping_add(skipped));
+        Ok(Self { start: start.ok_or(io::ErrorKind::OutOfMemory)?, bytes, mapping })
+    }
+
+    /// Asks for large pages, of which the system may have none.
+    fn prefer_large_pages(&self) {
+        // SAFETY: the pages are this region's, and what is in them stays.
+        let _ = unsafe { madvise(self.start.as_ptr().cast(), self.bytes, Advice::LinuxHugepage) };
     }
 
     /// Takes memory for these bytes now, so that touching them later is no page fault.
@@ -577,7 +593,7 @@ impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the region was mapped whole by `reserve`, and whoever refers to its bytes borrows
         // its owner. Failing would leave it mapped, which harms nobody.
-        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+        let _ = unsafe { munmap(self.mapping.as_ptr().cast(), self.bytes + CHUNK_BYTES) };
     }
 }
 
@@ -729,6 +745,11 @@ mod test {
         memory.discard(1).unwrap();
         memory.commit(1).unwrap();
         assert!(memory.frame(last).unwrap().cut(1));
+    }
+
+    #[test]
+    fn chunks_lie_where_large_pages_can() {
+        assert!(memory().region.start.addr().get().is_multiple_of(CHUNK_BYTES));
     }
 
     fn memory() -> Memory {
