@@ -162,6 +162,10 @@ pub enum Housekeeping {
     /// use the device: a load of what was written back, and a store of an owner who is at his
     /// limit.
     Apart,
+    /// As [`Apart`](Self::Apart), but whoever stores takes memory from the system when the reserve
+    /// runs low, which is no call of the global allocator. For those who serve page faults, and
+    /// can neither allocate nor wait for another thread.
+    Faults,
 }
 
 /// The memory of this machine.

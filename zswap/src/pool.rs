@@ -488,6 +488,7 @@ impl Pool {
             _ if !self.state.objects.is_short() => {}
             // Later, pages would have to be compressed again. What fails now fails then.
             Housekeeping::Inline => drop(self.state.refill()),
+            Housekeeping::Faults => drop(self.state.refill_memory()),
             Housekeeping::Apart => self.want(),
         }
         let mut zero_pages = 0;
@@ -515,15 +516,16 @@ impl Pool {
         if stored != Err(StoreError::NoMemory) {
             return stored;
         }
-        match self.housekeeping {
-            Housekeeping::Inline if self.state.refill().is_ok() => {
-                self.state.store_pages(first, pages, owner, account)
-            }
-            _ => {
-                self.want();
-                stored
-            }
+        let is_refilled = match self.housekeeping {
+            Housekeeping::Inline => self.state.refill().is_ok(),
+            Housekeeping::Faults => self.state.refill_memory().is_ok(),
+            Housekeeping::Apart => false,
+        };
+        if is_refilled {
+            return self.state.store_pages(first, pages, owner, account);
         }
+        self.want();
+        stored
     }
 
     /// Slots beyond the last one hold nothing: wrapping around must not reach slot 0.

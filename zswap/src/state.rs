@@ -199,11 +199,16 @@ impl State {
 
     /// Takes memory from the system for what comes next. Not for the data path.
     pub(crate) fn refill(&self) -> io::Result<()> {
-        self.tree.refill()?;
-        self.entries.refill()?;
-        self.objects.refill().map_err(io::Error::other)?;
+        self.refill_memory()?;
         self.contexts.refill();
         Ok(())
+    }
+
+    /// Without a call of the global allocator.
+    pub(crate) fn refill_memory(&self) -> io::Result<()> {
+        self.tree.refill()?;
+        self.entries.refill()?;
+        self.objects.refill().map_err(io::Error::other)
     }
 
     pub(crate) fn metadata_bytes(&self) -> usize {

@@ -1,0 +1,326 @@
+//! What a pager is made of.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+
+use acomp_core::Registry;
+use linux_raw_sys::general as sys;
+use rustix::param::page_size;
+use zswap::{Housekeeping, PAGE_BYTES, Pool, SwapDevice, Worker};
+
+use crate::core::{Buffers, Core, Events};
+use crate::error::PagerError;
+use crate::eviction::{Eviction, Hand};
+use crate::handler::Handler;
+use crate::pager::{Pager, Shared};
+use crate::raw::signal;
+use crate::raw::uffd::{Features, Uffd};
+use crate::regions;
+use crate::space::lock;
+use crate::staging::Staging;
+use crate::window::WINDOW_PAGES;
+
+/// Who serves a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultMode {
+    /// A thread of the pager, which follows the faulting thread from CPU to CPU. Serves faults
+    /// within system calls too, if [`KernelFaults`] are permitted.
+    #[default]
+    Thread,
+    /// The faulting thread itself, in a handler of SIGBUS: faster, for programs that can promise
+    /// this: a system call is only passed memory that is there ([`Region::pin`](crate::Region::pin));
+    /// no thread blocks SIGBUS; each has 64 KiB of stack left, outside regions, when it touches one.
+    Sigbus,
+}
+
+/// Whether faults within system calls are needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KernelFaults {
+    /// A pager without them is not built.
+    Required,
+    /// Without the permission, system calls that touch a page that is not there fail with EFAULT.
+    #[default]
+    IfPermitted,
+}
+
+/// What is done with the compressed copy of a page that comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kept {
+    /// It is removed.
+    Off,
+    /// It stays, as long as there is room. A page that was not modified, which a comparison tells,
+    /// need not be compressed again.
+    #[default]
+    Exact,
+    /// The same, but a keyed hash of 128 bits tells: faster, and wrong with a probability that is
+    /// not worth naming, unless somebody who knows the key chooses what pages contain.
+    Hash,
+}
+
+/// What of the kernel is not to be used, though it is there: for tests of what older kernels have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Without {
+    /// Everything is used.
+    #[default]
+    Nothing,
+    /// UFFDIO_MOVE (before Linux 6.8).
+    Move,
+}
+
+/// Describes a [`Pager`].
+#[derive(Debug)]
+#[must_use = "nothing is built before `build`"]
+pub struct Builder {
+    registry: Registry,
+    compressor: String,
+    limit_bytes: u64,
+    pool_limit_bytes: Option<u64>,
+    folio_pages: usize,
+    staging_bytes: Option<u64>,
+    mode: FaultMode,
+    kernel_faults: KernelFaults,
+    kept: Kept,
+    eviction: Box<dyn Eviction>,
+    device: Option<Arc<dyn SwapDevice>>,
+    owners: Option<u16>,
+    without: Without,
+}
+
+impl Builder {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        Self {
+            registry: registry.clone(),
+            compressor: "lz4".into(),
+            limit_bytes: LIMIT_BYTES,
+            pool_limit_bytes: None,
+            folio_pages: FOLIO_PAGES,
+            staging_bytes: None,
+            mode: FaultMode::default(),
+            kernel_faults: KernelFaults::default(),
+            kept: Kept::default(),
+            eviction: Box::new(Hand::default()),
+            device: None,
+            owners: None,
+            without: Without::default(),
+        }
+    }
+
+    /// Names the compressor: a generic name or a driver's; else `lz4`.
+    pub fn compressor(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.compressor);
+        self
+    }
+
+    /// Bytes of pages in regions and on their way out; else 1 GiB. At least
+    /// [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN).
+    pub fn limit(mut self, bytes: u64) -> Self {
+        self.limit_bytes = bytes;
+        self
+    }
+
+    /// Bytes of compressed pages; else what the system has. If nothing more can be compressed,
+    /// dropped or written back, pages stay in memory beyond [`limit`](Self::limit).
+    pub fn pool_limit(mut self, bytes: u64) -> Self {
+        self.pool_limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Pages that one fault brings back at most, where accesses are sequential: 1 to 256, else 64.
+    pub fn folio_pages(mut self, pages: usize) -> Self {
+        self.folio_pages = pages.clamp(1, WINDOW_PAGES);
+        self
+    }
+
+    /// How much of the limit may be staged: pages that have left their region, and are compressed
+    /// unless they are touched again soon. Else an eighth.
+    pub fn staging(mut self, bytes: u64) -> Self {
+        self.staging_bytes = Some(bytes);
+        self
+    }
+
+    /// Who serves faults.
+    pub fn mode(mut self, mode: FaultMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether faults within system calls are needed.
+    pub fn kernel_faults(mut self, needed: KernelFaults) -> Self {
+        self.kernel_faults = needed;
+        self
+    }
+
+    /// What is done with compressed copies of pages that come back.
+    pub fn kept(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
+    }
+
+    /// The order in which windows leave; else [`Hand`].
+    pub fn eviction(mut self, eviction: impl Eviction + 'static) -> Self {
+        self.eviction = Box::new(eviction);
+        self
+    }
+
+    /// Where compressed pages are written back to when the pool is full.
+    pub fn device(mut self, device: Arc<dyn SwapDevice>) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// Owners have numbers below this; else 64.
+    pub fn owners(mut self, owners: u16) -> Self {
+        self.owners = Some(owners);
+        self
+    }
+
+    /// Does as on a kernel that lacks something.
+    pub fn without(mut self, what: Without) -> Self {
+        self.without = what;
+        self
+    }
+
+    /// Builds the pager, and starts its threads.
+    ///
+    /// # Errors
+    ///
+    /// [`PagerError`], but for those of regions.
+    pub fn build(self) -> Result<Pager, PagerError> {
+        let limit_pages = usize::try_from(self.limit_bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
+        if self.limit_bytes < LIMIT_BYTES_MIN {
+            return Err(PagerError::Limit { bytes: self.limit_bytes });
+        }
+        if page_size() != PAGE_BYTES {
+            return Err(PagerError::Unsupported { what: "pages of 4096 bytes" });
+        }
+        let (uffd, has_kernel_faults, moves) = self.open_uffd()?;
+        let pool = Arc::new(self.build_pool()?);
+        let staging_pages = self.staging_bytes.map_or(limit_pages / STAGING_PART, |bytes| {
+            usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES
+        });
+        let frames = (staging_pages / WINDOW_PAGES).clamp(FRAMES_MIN, FRAMES_MAX);
+        let frames = frames.min(limit_pages / WINDOW_PAGES - 1);
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let core = Arc::new(Core {
+            staging: Staging::new(frames, moves.then_some(&uffd))?,
+            uffd,
+            eviction: Mutex::new(self.eviction),
+            spaces: Mutex::default(),
+            buffers: Buffers::new(2 * cpus + 2, self.folio_pages),
+            zeros: vec![[0; PAGE_BYTES]; self.folio_pages].into(),
+            keeps: self.kept != Kept::Off,
+            moves,
+            limit_pages,
+            used: AtomicUsize::new(0),
+            pinned: AtomicUsize::new(0),
+            debt: AtomicUsize::new(0),
+            events: Events::default(),
+            pool,
+        });
+        if self.mode == FaultMode::Sigbus {
+            signal::install(regions::serve_signal)?;
+        }
+        let shared = Shared {
+            handler: Handler::start(&core)?,
+            worker: Worker::start(&core.pool)?,
+            mode: self.mode,
+            has_kernel_faults: has_kernel_faults && self.mode == FaultMode::Thread,
+            next_slot: AtomicU64::new(0),
+            core,
+        };
+        Ok(Pager::new(shared))
+    }
+
+    /// Opens a descriptor with what the mode needs. Beside it: whether it has faults within system
+    /// calls, and MOVE.
+    fn open_uffd(&self) -> Result<(Uffd, bool, bool), PagerError> {
+        let of_kernel = Uffd::features().map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => PagerError::NotPermitted,
+            ErrorKind::Unsupported => PagerError::Unsupported { what: "userfaultfd" },
+            _ => PagerError::System(error),
+        })?;
+        let has = |feature: u32| of_kernel & Features::from(feature) != 0;
+        let moves = has(sys::UFFD_FEATURE_MOVE) && self.without != Without::Move;
+        let mut wanted = sys::UFFD_FEATURE_EVENT_REMAP | sys::UFFD_FEATURE_EVENT_UNMAP;
+        wanted |= match self.mode {
+            FaultMode::Thread => sys::UFFD_FEATURE_THREAD_ID,
+            FaultMode::Sigbus => sys::UFFD_FEATURE_SIGBUS,
+        };
+        wanted |=
+            if moves { sys::UFFD_FEATURE_MOVE } else { sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+        if !has(wanted) || of_kernel & Features::from(wanted) != Features::from(wanted) {
+            return Err(PagerError::Unsupported { what: "userfaultfd with write protection" });
+        }
+        let (uffd, has_kernel_faults) =
+            Uffd::open(wanted.into()).map_err(|error| match error.kind() {
+                ErrorKind::PermissionDenied => PagerError::NotPermitted,
+                _ => PagerError::System(error),
+            })?;
+        let is_required =
+            self.kernel_faults == KernelFaults::Required && self.mode == FaultMode::Thread;
+        if is_required && !has_kernel_faults {
+            return Err(PagerError::NotPermitted);
+        }
+        Ok((uffd, has_kernel_faults, moves))
+    }
+
+    fn build_pool(&self) -> Result<Pool, PagerError> {
+        let mut builder = Pool::builder(&self.registry)
+            .compressor(&self.compressor)
+            .housekeeping(Housekeeping::Faults);
+        if let Some(bytes) = self.pool_limit_bytes {
+            builder = builder.total_bytes(bytes);
+        }
+        if let Some(owners) = self.owners {
+            builder = builder.owners(owners);
+        }
+        if let Some(device) = &self.device {
+            builder = builder.device(Arc::clone(device));
+        }
+        if self.kept == Kept::Hash {
+            builder = builder.hash_duplicates(random_key()?);
+        }
+        let pool = builder.build()?;
+        // All of the limit is for pages.
+        pool.set("max_pool_percent", "100").map_err(std::io::Error::other)?;
+        let acomp = pool.acomp();
+        if self.mode == FaultMode::Sigbus && (acomp.may_block() || acomp.may_allocate()) {
+            return Err(PagerError::Driver { driver: acomp.driver().to_owned() });
+        }
+        Ok(pool)
+    }
+}
+
+fn random_key() -> Result<u64, PagerError> {
+    let mut key = [0; 8];
+    rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
+        .map_err(std::io::Error::from)?;
+    Ok(u64::from_ne_bytes(key))
+}
+
+impl Pager {
+    /// Gives a region a number.
+    pub(crate) fn number(core: &Core) -> u32 {
+        let mut spaces = lock(&core.spaces);
+        let free = spaces.iter().position(Option::is_none);
+        free.unwrap_or_else(|| {
+            spaces.push(None);
+            spaces.len() - 1
+        }) as u32
+    }
+}
+
+/// The smallest limit: 4 MiB, as pages leave a MiB at a time.
+pub const LIMIT_BYTES_MIN: u64 = 4 << 20;
+const LIMIT_BYTES: u64 = 1 << 30;
+const FOLIO_PAGES: usize = 64;
+/// One in so many pages of the limit is staged.
+const STAGING_PART: usize = 8;
+const FRAMES_MIN: usize = 2;
+/// What their numbers have room for.
+const FRAMES_MAX: usize = 1 << 14;

@@ -1,0 +1,79 @@
+//! What all regions of a pager share.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use zswap::{PAGE_BYTES, Page, Pool};
+
+use crate::eviction::Eviction;
+use crate::raw::uffd::Uffd;
+use crate::space::{Space, lock};
+use crate::staging::Staging;
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) uffd: Uffd,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) staging: Staging,
+    pub(crate) eviction: Mutex<Box<dyn Eviction>>,
+    pub(crate) spaces: Mutex<Vec<Option<Arc<Space>>>>,
+    pub(crate) buffers: Buffers,
+    /// What untouched pages are filled from.
+    pub(crate) zeros: Box<[Page]>,
+    pub(crate) keeps: bool,
+    /// Without MOVE, pages are protected and stored where they are.
+    pub(crate) moves: bool,
+    pub(crate) limit_pages: usize,
+    /// Pages in regions and frames.
+    pub(crate) used: AtomicUsize,
+    /// Pages of pinned windows.
+    pub(crate) pinned: AtomicUsize,
+    /// Pages that were filled, for which none has been drained yet.
+    pub(crate) debt: AtomicUsize,
+    pub(crate) events: Events,
+}
+
+/// What happened.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    pub(crate) faults: AtomicU64,
+    pub(crate) pages_new: AtomicU64,
+    pub(crate) pages_loaded: AtomicU64,
+    pub(crate) pages_rescued: AtomicU64,
+    pub(crate) pages_stored: AtomicU64,
+    pub(crate) pages_unmodified: AtomicU64,
+    pub(crate) pages_refused: AtomicU64,
+    pub(crate) pages_lost: AtomicU64,
+    pub(crate) windows_out: AtomicU64,
+    pub(crate) used_max: AtomicUsize,
+}
+
+impl Core {
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    /// The region with this number.
+    pub(crate) fn space(&self, id: u32) -> Option<Arc<Space>> {
+        lock(&self.spaces).get(id as usize).cloned().flatten()
+    }
+}
+
+/// Buffers that pages are decompressed into, made ahead.
+#[derive(Debug)]
+pub(crate) struct Buffers(Mutex<Vec<Box<[Page]>>>);
+
+impl Buffers {
+    pub(crate) fn new(count: usize, pages: usize) -> Self {
+        Self(Mutex::new((0..count).map(|_| vec![[0; PAGE_BYTES]; pages].into()).collect()))
+    }
+
+    /// Calls `with` with the buffer that was used last. `None`: all are in use.
+    pub(crate) fn with<R>(&self, with: impl FnOnce(&mut [Page]) -> R) -> Option<R> {
+        let mut buffer = lock(&self.0).pop()?;
+        let result = with(&mut buffer);
+        // There is room: it was taken from there.
+        lock(&self.0).push(buffer);
+        Some(result)
+    }
+}

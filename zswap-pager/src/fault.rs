@@ -1,0 +1,262 @@
+//! Serving a fault: the page is claimed, filled, and published.
+//!
+//! Nothing here calls the global allocator, or an operation of the kernel that flushes TLBs: that
+//! would have to reach every CPU that runs a thread of the process.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::io::Errno;
+use zswap::{Load, LoadError, Page};
+
+use crate::core::Core;
+use crate::eviction::{Filled, WindowId};
+use crate::raw::signal::die;
+use crate::space::{Space, lock};
+use crate::window::{Claim, Source, WINDOW_PAGES};
+
+/// How a fault ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// The access may be tried again.
+    Yes,
+    /// There is no such page any more.
+    Lost,
+}
+
+/// Pages that were claimed.
+#[derive(Debug)]
+struct Fill {
+    window: usize,
+    /// Within the window.
+    pages: Range<usize>,
+    from: Source,
+}
+
+impl Core {
+    /// Serves a fault on a page.
+    pub(crate) fn serve(&self, space: &Arc<Space>, page: usize) -> Served {
+        self.events.faults.fetch_add(1, Relaxed);
+        let mut wait = Wait::default();
+        loop {
+            let mut claimed = Ok(None);
+            lock(&space.streams).fault(page, self.zeros.len(), |wanted| {
+                claimed = self.claim(space, page, wanted);
+                claimed.as_ref().map_or(0, |fill| fill.as_ref().map_or(0, |fill| fill.pages.len()))
+            });
+            match claimed {
+                Ok(Some(fill)) => return self.fill_and_relieve(space, fill),
+                Ok(None) => wait.pause(),
+                Err(Lost) => return Served::Lost,
+            }
+        }
+    }
+
+    /// Fills what is not there of a range. Whether all of it could be.
+    pub(crate) fn populate(&self, space: &Arc<Space>, pages: Range<usize>) -> bool {
+        let mut at = pages.start;
+        let mut wait = Wait::default();
+        while at < pages.end {
+            if self.is_resident(space, at) {
+                at += 1;
+                continue;
+            }
+            match self.claim(space, at, self.zeros.len().min(pages.end - at)) {
+                Ok(Some(fill)) => {
+                    let filled = fill.pages.len();
+                    if self.fill_and_relieve(space, fill) == Served::Lost {
+                        return false;
+                    }
+                    at += filled;
+                }
+                Ok(None) => wait.pause(),
+                Err(Lost) => return false,
+            }
+        }
+        true
+    }
+
+    fn is_resident(&self, space: &Space, page: usize) -> bool {
+        use crate::window::State;
+        let window = space.window(page / WINDOW_PAGES);
+        window.is_some_and(|window| window.get(page % WINDOW_PAGES).state == State::Resident)
+    }
+
+    fn claim(&self, space: &Space, page: usize, wanted: usize) -> Result<Option<Fill>, Lost> {
+        let window = page / WINDOW_PAGES;
+        let wanted = wanted.min(space.pages_of(window).end.saturating_sub(page));
+        let claim = |mut locked: std::sync::MutexGuard<'_, crate::window::Window>| {
+            locked.claim(page % WINDOW_PAGES, wanted, self.keeps)
+        };
+        match space.window(window).map(claim) {
+            Some(Claim::Fill { first, pages, from }) => {
+                Ok(Some(Fill { window, pages: first..first + pages, from }))
+            }
+            Some(Claim::Wait) => Ok(None),
+            Some(Claim::Lost) | None => Err(Lost),
+        }
+    }
+
+    fn fill_and_relieve(&self, space: &Arc<Space>, fill: Fill) -> Served {
+        let taken = match fill.from {
+            Source::Resident | Source::InPlace => 0,
+            _ => fill.pages.len(),
+        };
+        self.make_room(taken);
+        let filled = self.fill(space, &fill);
+        let Some(how) = filled else { return Served::Lost };
+        if let Some(how) = how {
+            let window = WindowId::new(space.id, fill.window);
+            lock(&self.eviction).filled(window, fill.pages.len(), how);
+        }
+        self.relieve(taken);
+        Served::Yes
+    }
+
+    /// Fills what was claimed, and publishes it. `None`: the first page is lost.
+    fn fill(&self, space: &Space, fill: &Fill) -> Option<Option<Filled>> {
+        let first = fill.window * WINDOW_PAGES + fill.pages.start;
+        let pages = fill.pages.len();
+        let (how, counter) = match fill.from {
+            Source::Zeros => {
+                self.copy(space, first, self.zeros.get(..pages).unwrap_or_default());
+                (Some(Filled::New), Some(&self.events.pages_new))
+            }
+            Source::Resident => {
+                // Somebody else was faster; or the page was discarded behind the pager's back, and
+                // is zeros from then on.
+                self.copy(space, first, self.zeros.get(..pages).unwrap_or_default());
+                (None, None)
+            }
+            Source::Frame(frame) => {
+                let frame = self.staging.read(frame)?;
+                self.copy(space, first, frame.pages(fill.pages.clone()));
+                (Some(Filled::Rescued), Some(&self.events.pages_rescued))
+            }
+            Source::InPlace => {
+                if self.uffd.protect(&space.area, first..first + pages, false).is_err() {
+                    die("a page cannot be made writable again");
+                }
+                (Some(Filled::Rescued), Some(&self.events.pages_rescued))
+            }
+            Source::Pool { keep } => {
+                let how = if keep { Load::Duplicate } else { Load::Exclusive };
+                if !self.load(space, first, pages, how) {
+                    return self.fill_first(space, fill, how);
+                }
+                (Some(Filled::Loaded), Some(&self.events.pages_loaded))
+            }
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(pages as u64, Relaxed);
+        }
+        let is_last = space.window(fill.window)?.publish(fill.pages.clone(), fill.from);
+        if let Source::Frame(frame) = fill.from
+            && is_last
+        {
+            self.empty(frame);
+        }
+        Some(how)
+    }
+
+    /// One of the pages cannot be loaded: fills the first alone, if it is not that one.
+    #[cold]
+    fn fill_first(&self, space: &Space, fill: &Fill, how: Load) -> Option<Option<Filled>> {
+        let first = fill.pages.start;
+        let rest = first + 1..fill.pages.end;
+        self.used.fetch_sub(rest.len(), Relaxed);
+        let page = fill.window * WINDOW_PAGES + first;
+        let is_loaded = self.load(space, page, 1, how);
+        let mut window = space.window(fill.window)?;
+        window.unclaim(rest, fill.from);
+        if is_loaded {
+            let _ = window.publish(first..first + 1, fill.from);
+            return Some(Some(Filled::Loaded));
+        }
+        window.lose(first);
+        self.used.fetch_sub(1, Relaxed);
+        self.events.pages_lost.fetch_add(1, Relaxed);
+        None
+    }
+
+    /// Loads pages from the pool into the region.
+    fn load(&self, space: &Space, first: usize, pages: usize, how: Load) -> bool {
+        let slot = space.slot_of(first);
+        let load = |buffer: &mut [Page]| {
+            let buffer = buffer.get_mut(..pages).unwrap_or_default();
+            let loaded = match &mut *buffer {
+                [page] => self.pool.load(slot, page, how),
+                pages => self.pool.load_range(slot, pages, how),
+            };
+            let is_loaded = loaded.is_ok();
+            if is_loaded {
+                self.copy(space, first, buffer);
+            }
+            if let Err(LoadError::NotFound { .. }) = loaded {
+                die("a page that was stored is not in the pool");
+            }
+            is_loaded
+        };
+        let mut load = Some(load);
+        let mut wait = Wait::default();
+        loop {
+            // Others' loads end without us.
+            let loaded = self.buffers.with(|buffer| load.take().map(|load| load(buffer)));
+            match loaded {
+                Some(loaded) => return loaded.unwrap_or_default(),
+                None => wait.pause(),
+            }
+        }
+    }
+
+    /// Fills missing pages of the region. One that is there stays what it is.
+    pub(crate) fn copy(&self, space: &Space, first: usize, from: &[Page]) {
+        let mut at = 0;
+        let mut tries = 0;
+        while let Some(rest) = from.get(at..).filter(|rest| !rest.is_empty()) {
+            let done = self.uffd.copy(&space.area, first + at, rest);
+            at += done.pages;
+            match done.error {
+                None => {}
+                Some(Errno::EXIST) => {
+                    // Whoever waits for a page that is there must be told.
+                    let _ = self.uffd.wake(&space.area, first + at..first + at + 1);
+                    at += 1;
+                }
+                // A mapping of the process is being changed, or the copy ended early.
+                Some(Errno::AGAIN) if done.pages > 0 => tries = 0,
+                Some(Errno::AGAIN) if tries < TRIES_MAX => {
+                    tries += 1;
+                    rustix::thread::sched_yield();
+                }
+                // The process ends.
+                Some(Errno::SRCH) => return,
+                Some(_) => die("the system has no memory for a page"),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lost;
+
+/// Waits for another thread, whose work is bounded: it holds a page for a batch at most.
+#[derive(Debug, Default)]
+pub(crate) struct Wait(u32);
+
+impl Wait {
+    pub(crate) fn pause(&mut self) {
+        self.0 = self.0.saturating_add(1);
+        if self.0 < SPINS {
+            std::hint::spin_loop();
+        } else {
+            // Not parked: to be woken from another CPU would take longer than the wait.
+            rustix::thread::sched_yield();
+        }
+    }
+}
+
+const SPINS: u32 = 100;
+/// Changes of the process's mappings that one copy waits for.
+const TRIES_MAX: u32 = 1 << 20;

@@ -1,0 +1,171 @@
+//! The thread that reads the descriptor: it serves faults in `thread` mode, and watches over the
+//! mappings in both.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::{Errno, write};
+use rustix::thread::{CpuSet, Pid, gettid, sched_getcpu, sched_setaffinity};
+
+use crate::core::Core;
+use crate::fault::Served;
+use crate::raw::signal::die;
+use crate::raw::uffd::Event;
+use crate::regions;
+
+#[derive(Debug)]
+pub(crate) struct Handler {
+    is_over: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handler {
+    pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (its_core, its_wake, its_over) =
+            (Arc::clone(core), Arc::clone(&wake), Arc::clone(&is_over));
+        let thread = thread::Builder::new().name("zswap-pager".into()).spawn(move || {
+            // Whoever waits for a page would wait for ever, or read zeros.
+            let _guard = DieOnUnwind;
+            run(&its_core, &its_wake, &its_over);
+        })?;
+        Ok(Self { is_over, wake, thread: Some(thread) })
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.is_over.store(true, Release);
+        let _ = write(&self.wake, &1_u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct DieOnUnwind;
+
+impl Drop for DieOnUnwind {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            die("a panic while a fault was served");
+        }
+    }
+}
+
+fn run(core: &Core, wake: &OwnedFd, is_over: &AtomicBool) {
+    let mut follower = Follower::new();
+    let mut events = [Event::Foreign(""); EVENTS];
+    while !is_over.load(Acquire) {
+        let count = match core.uffd.read(&mut events) {
+            Ok(count) => count,
+            Err(_) => die("page faults can no longer be read"),
+        };
+        if count == 0 {
+            let mut fds = [
+                PollFd::from_borrowed_fd(core.uffd.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => continue,
+                Err(_) => die("page faults can no longer be waited for"),
+            }
+        }
+        for event in events.iter().take(count) {
+            match *event {
+                Event::Fault { address, thread, .. } => {
+                    follower.follow(thread);
+                    serve(core, address);
+                }
+                Event::Foreign(what) => die_of(what),
+            }
+        }
+    }
+}
+
+fn serve(core: &Core, address: usize) {
+    match regions::serve(address) {
+        Some(Served::Yes) => {}
+        Some(Served::Lost) => {
+            // From then on the access is an error of its own.
+            let poisoned = regions::find_page(address)
+                .map(|(space, page)| core.uffd.poison(&space.area, page));
+            if !matches!(poisoned, Some(Ok(()))) {
+                die("a page of a region cannot be had back");
+            }
+        }
+        None => die("the pager touched its own memory"),
+    }
+}
+
+#[cold]
+fn die_of(what: &str) -> ! {
+    match what {
+        "mremap" => die("a region was moved by mremap: use Region::resize"),
+        "munmap" => die("a region was unmapped: drop it"),
+        _ => die("a region was changed by the kernel's calls"),
+    }
+}
+
+/// Follows the threads whose faults it serves from CPU to CPU: to wake one on another CPU takes
+/// ten times as long as to serve its fault.
+#[derive(Debug)]
+struct Follower {
+    looked: Instant,
+    thread: u32,
+}
+
+impl Follower {
+    fn new() -> Self {
+        Self { looked: Instant::now(), thread: 0 }
+    }
+
+    fn follow(&mut self, thread: u32) {
+        let now = Instant::now();
+        if self.thread == thread && now.duration_since(self.looked) < FOLLOW {
+            return;
+        }
+        // Two threads that take turns on two CPUs do not make it go to and fro.
+        if self.thread != 0 && now.duration_since(self.looked) < FOLLOW {
+            return;
+        }
+        (self.looked, self.thread) = (now, thread);
+        if let Some(cpu) = cpu_of(thread)
+            && cpu != sched_getcpu()
+        {
+            let mut cpus = CpuSet::new();
+            cpus.set(cpu);
+            // It may not run there, and serves from where it is.
+            let _ = sched_setaffinity(Some(gettid()), &cpus);
+        }
+    }
+}
+
+/// The CPU that a thread of this process last ran on: field 39 of its `stat`. Allocates nothing.
+fn cpu_of(thread: u32) -> Option<usize> {
+    use rustix::fs::{Mode, OFlags, open};
+    use std::io::Write;
+    Pid::from_raw(thread.cast_signed())?;
+    let mut path = [0_u8; 48];
+    let mut rest = &mut path[..];
+    write!(rest, "/proc/self/task/{thread}/stat\0").ok()?;
+    let path = std::ffi::CStr::from_bytes_until_nul(&path).ok()?;
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut stat = [0_u8; 1024];
+    let read = rustix::io::read(&file, &mut stat).ok()?;
+    let stat = std::str::from_utf8(stat.get(..read)?).ok()?;
+    // The name, in parentheses, may contain anything.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(36)?.parse().ok()
+}
+
+/// Events that are read at once.
+const EVENTS: usize = 16;
+/// It looks where a thread is so often.
+const FOLLOW: Duration = Duration::from_millis(10);

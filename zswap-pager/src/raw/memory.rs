@@ -1,0 +1,160 @@
+//! Memory that is mapped here.
+//!
+//! # Who may touch which byte
+//!
+//! - The bytes of a [`Mapping`] belong to whoever has it as a value: [`Mapping::bytes`] borrows
+//!   them as any owner's accessor does. What the pager does through its [`Area`] meanwhile does not
+//!   change what they contain: a page is taken away only as a whole, and an access to it waits
+//!   until the same bytes are back. That they are the same is what the pager's states are for
+//!   (`window.rs`); a mistake there makes wrong bytes, not a bad reference.
+//! - The pages of a [`Frame`] are written by the kernel alone, and only through `&mut Frame`.
+
+#![allow(unsafe_code, reason = "memory is mapped and handed out here")]
+
+use std::io;
+use std::ops::Range;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::Arc;
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
+use zswap::{PAGE_BYTES, Page};
+
+/// Addresses of anonymous memory in small pages, which a forked child does not have. Unmapped when
+/// the last one who knows them is gone.
+#[derive(Debug)]
+pub(crate) struct Area {
+    start: NonNull<u8>,
+    pages: usize,
+}
+
+// SAFETY: an area is a place and a size, which are the same in every thread.
+unsafe impl Send for Area {}
+// SAFETY: what `&Area` can do are system calls, which threads may make at once.
+unsafe impl Sync for Area {}
+
+impl Area {
+    /// Reserves so many pages; none takes memory before it is touched or filled.
+    fn new(pages: usize) -> io::Result<Self> {
+        let bytes = pages.checked_mul(PAGE_BYTES).filter(|bytes| *bytes > 0);
+        let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: the system chooses a place where nothing is mapped.
+        let start = unsafe {
+            mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)?
+        };
+        let area = Self { start: NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?, pages };
+        // Small pages are what is compressed, and large ones would be split. To a child the pages
+        // that are away would be zeros: it has none of them.
+        for advice in [Advice::LinuxNoHugepage, Advice::LinuxDontFork] {
+            area.advise(0..pages, advice)?;
+        }
+        Ok(area)
+    }
+
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// The address of a page.
+    pub(crate) fn page(&self, at: usize) -> usize {
+        self.start.as_ptr().expose_provenance() + at * PAGE_BYTES
+    }
+
+    /// Gives pages back to the system. They are missing from then on, or zeros if nobody fills
+    /// them.
+    pub(crate) fn discard(&self, pages: Range<usize>) -> io::Result<()> {
+        self.advise(pages, Advice::LinuxDontNeed)
+    }
+
+    /// Copies a page that is present. For pages that are protected from being written: else it is
+    /// not said what the copy contains.
+    pub(crate) fn copy(&self, at: usize, to: &mut Page) {
+        if at >= self.pages {
+            return;
+        }
+        let from = self.start.as_ptr().wrapping_add(at * PAGE_BYTES).cast::<u64>();
+        for (word, bytes) in to.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            // SAFETY: the page is mapped readable, and aligned. It is read word by word as memory
+            // that others may write; whether they do is up to the caller.
+            *bytes = unsafe { from.add(word).read_volatile() }.to_ne_bytes();
+        }
+    }
+
+    fn advise(&self, pages: Range<usize>, advice: Advice) -> io::Result<()> {
+        if pages.start > pages.end || pages.end > self.pages {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let start = self.start.as_ptr().wrapping_add(pages.start * PAGE_BYTES);
+        // SAFETY: the range lies within the area. Discarding makes no reference invalid: what is
+        // read afterwards is zeros, or what the pager fills in.
+        unsafe { madvise(start.cast(), pages.len() * PAGE_BYTES, advice)? };
+        Ok(())
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped in `new`, and nobody has a reference: a `Mapping` has an `Arc` of
+        // its area.
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.pages * PAGE_BYTES) };
+        debug_assert!(unmapped.is_ok(), "what was mapped can be unmapped");
+    }
+}
+
+/// The memory of an area: there is one for each.
+#[derive(Debug)]
+pub(crate) struct Mapping(Arc<Area>);
+
+impl Mapping {
+    pub(crate) fn new(pages: usize) -> io::Result<Self> {
+        Ok(Self(Arc::new(Area::new(pages)?)))
+    }
+
+    pub(crate) fn area(&self) -> &Arc<Area> {
+        &self.0
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the memory is mapped readable for as long as `self` lives, has always been
+        // initialised (by the system, with zeros), and is written only through `&mut self`.
+        unsafe { slice::from_raw_parts(self.0.start.as_ptr(), self.0.pages * PAGE_BYTES) }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`, and nobody else has a reference.
+        unsafe { slice::from_raw_parts_mut(self.0.start.as_ptr(), self.0.pages * PAGE_BYTES) }
+    }
+}
+
+/// Where pages are moved to that are taken out of a region.
+#[derive(Debug)]
+pub(crate) struct Frame(Mapping);
+
+impl Frame {
+    pub(crate) fn new(pages: usize) -> io::Result<Self> {
+        Ok(Self(Mapping::new(pages)?))
+    }
+
+    pub(crate) fn area(&self) -> &Area {
+        self.0.area()
+    }
+
+    /// Pages that were moved in. To touch another is a fault of the pager in the pager.
+    pub(crate) fn pages(&self, at: Range<usize>) -> &[Page] {
+        let (pages, _) = self.0.bytes().as_chunks();
+        pages.get(at).unwrap_or_default()
+    }
+
+    /// Makes all pages missing again.
+    pub(crate) fn empty(&mut self) -> io::Result<()> {
+        let area = self.area();
+        area.discard(0..area.pages())
+    }
+}
+
+/// Locks memory, so that what serves faults does not fault itself. Whether that was permitted.
+pub(crate) fn lock<T>(memory: &[T]) -> bool {
+    // SAFETY: a locked page has the same content.
+    unsafe { mlock(memory.as_ptr().cast_mut().cast(), size_of_val(memory)) }.is_ok()
+}

@@ -1,0 +1,381 @@
+//! A region: memory as the program sees it.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use zswap::{Owner, PAGE_BYTES};
+
+use crate::builder::FaultMode;
+use crate::core::Core;
+use crate::error::PagerError;
+use crate::eviction::WindowId;
+use crate::fault::Wait;
+use crate::pager::{Pager, Shared};
+use crate::raw::memory::Mapping;
+use crate::raw::signal::die;
+use crate::regions;
+use crate::space::{Space, lock};
+use crate::window::{State, WINDOW_PAGES};
+
+/// How a region is mapped.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct MapOptions {
+    /// On whose account its compressed pages are; else [`Owner::ROOT`].
+    pub owner: Option<Owner>,
+    /// Bytes that it can grow to; else none beyond what it has.
+    pub capacity: usize,
+}
+
+impl MapOptions {
+    /// On whose account compressed pages are.
+    #[must_use]
+    pub fn owner(mut self, owner: Owner) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// Bytes that the region can grow to.
+    #[must_use]
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = bytes;
+        self
+    }
+}
+
+/// What the program knows of pages that the pager cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// They are used soon: all of them are there when the call returns, unless there are more of
+    /// them than the limit admits.
+    WillNeed,
+    /// They are not used soon: their windows leave first when memory is short.
+    Cold,
+    /// They are not used soon: their windows leave now.
+    PageOut,
+}
+
+/// Memory that is used as any other, and of which only a part is resident. A forked child does not
+/// have it.
+///
+/// ```
+/// use acomp_algs as _; // links the drivers
+/// use acomp_core::Registry;
+/// use zswap_pager::{Advice, Pager, PagerError};
+///
+/// # fn main() -> Result<(), PagerError> {
+/// # let pager = match Pager::builder(Registry::global()).limit(16 << 20).build() {
+/// #     Err(PagerError::NotPermitted | PagerError::Unsupported { .. }) => return Ok(()),
+/// #     built => built?,
+/// # };
+/// let mut region = pager.map(32 << 20)?;
+/// region.iter_mut().step_by(4096).zip(0u8..).for_each(|(byte, n)| *byte = n);
+/// assert!(pager.stats().resident_bytes <= 16 << 20);
+/// assert!(region.iter().step_by(4096).zip(0u8..).all(|(byte, n)| *byte == n));
+///
+/// region.advise(0..8 << 20, Advice::PageOut)?;
+/// region.discard(0..8 << 20)?;
+/// assert_eq!(region[5 * 4096], 0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Region {
+    shared: Arc<Shared>,
+    space: Arc<Space>,
+    mapping: Mapping,
+    /// Bytes that are the program's, of what is mapped.
+    len: usize,
+}
+
+impl Region {
+    pub(crate) fn map(
+        shared: &Arc<Shared>,
+        bytes: usize,
+        options: MapOptions,
+    ) -> Result<Self, PagerError> {
+        let len = bytes.checked_next_multiple_of(PAGE_BYTES);
+        let len = len.filter(|len| *len > 0).ok_or(std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        let pages = len.max(options.capacity).div_ceil(PAGE_BYTES);
+        let mapping = Mapping::new(pages)?;
+        let core = &shared.core;
+        core.uffd.register(mapping.area(), !core.moves)?;
+        // Whole partitions of the pool's index, so that regions do not share any.
+        let slots = pages.next_multiple_of(SLOTS_ALIGN) as u64;
+        let slot = zswap::Slot(shared.next_slot.fetch_add(slots, Relaxed));
+        let owner = options.owner.unwrap_or(Owner::ROOT);
+        let id = Pager::number(core);
+        let space = Arc::new(Space::new(Arc::clone(mapping.area()), slot, owner, id));
+        if let Some(place) = lock(&core.spaces).get_mut(id as usize) {
+            *place = Some(Arc::clone(&space));
+        }
+        lock(&core.eviction).map(id, space.windows().len());
+        regions::add(&space, core);
+        Ok(Self { shared: Arc::clone(shared), space, mapping, len })
+    }
+
+    /// Says what the program knows of pages. The range is widened to whole pages.
+    ///
+    /// # Errors
+    ///
+    /// [`PagerError::Range`], and [`PagerError::Lost`] for [`Advice::WillNeed`].
+    pub fn advise(&self, bytes: Range<usize>, advice: Advice) -> Result<(), PagerError> {
+        let pages = self.pages_around(&bytes)?;
+        let core = self.core();
+        match advice {
+            Advice::WillNeed => core.populate(&self.space, pages).then_some(()).ok_or(PagerError::Lost),
+            Advice::Cold => {
+                windows_of(&pages).for_each(|window| {
+                    lock(&core.eviction).cold(WindowId::new(self.space.id, window));
+                });
+                Ok(())
+            }
+            Advice::PageOut => {
+                windows_of(&pages).for_each(|window| self.page_out(window));
+                while core.drain(crate::reclaim::SLICE_PAGES, Some(&self.space)) {}
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings pages back and keeps them, until the guard is dropped: their windows do not leave.
+    /// For memory that is passed to system calls in `sigbus` mode, or that must not fault.
+    ///
+    /// # Errors
+    ///
+    /// [`PagerError::Range`], [`PagerError::Lost`], and [`PagerError::PinLimit`] when half of the
+    /// limit would be pinned.
+    pub fn pin(&self, bytes: Range<usize>) -> Result<Pinned<'_>, PagerError> {
+        let pages = self.pages_around(&bytes)?;
+        let core = self.core();
+        let windows = windows_of(&pages);
+        let wanted = windows.len() * WINDOW_PAGES;
+        let pinned = core.pinned.fetch_add(wanted, Relaxed) + wanted;
+        let guard = Pinned { region: self, windows: windows.clone() };
+        for window in windows {
+            self.space.window(window).into_iter().for_each(|mut window| window.pin());
+        }
+        if pinned > core.limit_pages / 2 {
+            return Err(PagerError::PinLimit { pages: wanted });
+        }
+        // What is about to leave has left before this returns.
+        let is_there = core.populate(&self.space, pages);
+        is_there.then_some(guard).ok_or(PagerError::Lost)
+    }
+
+    /// Forgets what pages contain: they are zeros from now on, and take no memory.
+    ///
+    /// # Errors
+    ///
+    /// [`PagerError::Range`] when the range is not of whole pages.
+    pub fn discard(&mut self, bytes: Range<usize>) -> Result<(), PagerError> {
+        let pages = self.pages_around(&bytes)?;
+        if bytes.start % PAGE_BYTES != 0 || bytes.end % PAGE_BYTES != 0 {
+            return Err(self.no_range(&bytes));
+        }
+        self.forget(pages);
+        Ok(())
+    }
+
+    /// Makes the region longer, by zeros, or shorter; rounded up to pages.
+    ///
+    /// # Errors
+    ///
+    /// [`PagerError::Capacity`].
+    pub fn resize(&mut self, bytes: usize) -> Result<(), PagerError> {
+        let capacity = self.space.area.pages() * PAGE_BYTES;
+        let len = bytes.checked_next_multiple_of(PAGE_BYTES).filter(|len| *len <= capacity);
+        let len = len.ok_or(PagerError::Capacity { capacity })?;
+        if len < self.len {
+            self.forget(len / PAGE_BYTES..self.len / PAGE_BYTES);
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// Where the pages are.
+    #[must_use]
+    pub fn stats(&self) -> RegionStats {
+        let mut stats = RegionStats::default();
+        for window in 0..self.space.windows().len() {
+            let Some(locked) = self.space.window(window) else { continue };
+            for at in 0..self.space.pages_of(window).len() {
+                match locked.get(at).state {
+                    State::Untouched => stats.untouched += 1,
+                    State::Resident => stats.resident += 1,
+                    State::Staged | State::Busy => stats.in_transit += 1,
+                    State::Stored => stats.stored += 1,
+                    State::Lost => stats.lost += 1,
+                }
+                stats.pinned += usize::from(locked.is_pinned());
+            }
+        }
+        stats
+    }
+
+    /// Who serves the region's faults.
+    #[must_use]
+    pub fn mode(&self) -> FaultMode {
+        self.shared.mode
+    }
+
+    /// Whether system calls may be passed memory of the region that is not there.
+    #[must_use]
+    pub fn has_kernel_faults(&self) -> bool {
+        self.shared.has_kernel_faults
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.shared.core
+    }
+
+    /// Lets a window leave, if it can, when there is a frame for it.
+    fn page_out(&self, window: usize) {
+        let core = self.core();
+        let mut wait = Wait::default();
+        loop {
+            if let Some(frame) = core.staging.take() {
+                if !core.stage_window(&self.space, window, frame) {
+                    core.staging.put(frame);
+                }
+                return;
+            }
+            if !core.drain(WINDOW_PAGES, None) {
+                wait.pause();
+            }
+        }
+    }
+
+    /// Forgets pages, wherever they are.
+    fn forget(&self, pages: Range<usize>) {
+        let core = self.core();
+        for page in pages {
+            let (window, at) = (page / WINDOW_PAGES, page % WINDOW_PAGES);
+            let mut wait = Wait::default();
+            let before = loop {
+                let claimed = self.space.window(window);
+                match claimed.and_then(|mut window| window.begin_discarding(at)) {
+                    Some(before) => break before,
+                    None => wait.pause(),
+                }
+            };
+            let is_present = before.state == State::Resident
+                || (before.state == State::Staged && !core.moves);
+            if is_present {
+                if self.space.area.discard(page..page + 1).is_err() {
+                    die("a page cannot be taken away");
+                }
+                core.used.fetch_sub(1, Relaxed);
+            }
+            if before.state == State::Stored || before.is_kept {
+                core.pool.invalidate(self.space.slot_of(page));
+            }
+            self.space.window(window).into_iter().for_each(|mut window| window.discarded(at));
+        }
+    }
+
+    fn pages_around(&self, bytes: &Range<usize>) -> Result<Range<usize>, PagerError> {
+        if bytes.start > bytes.end || bytes.end > self.len {
+            return Err(self.no_range(bytes));
+        }
+        Ok(bytes.start / PAGE_BYTES..bytes.end.div_ceil(PAGE_BYTES))
+    }
+
+    fn no_range(&self, bytes: &Range<usize>) -> PagerError {
+        PagerError::Range { start: bytes.start, end: bytes.end, len: self.len }
+    }
+}
+
+fn windows_of(pages: &Range<usize>) -> Range<usize> {
+    pages.start / WINDOW_PAGES..pages.end.div_ceil(WINDOW_PAGES)
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.mapping.bytes().get(..self.len).unwrap_or_default()
+    }
+}
+
+impl DerefMut for Region {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.mapping.bytes_mut().get_mut(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Region {
+    /// Not what it contains.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        let core = self.core();
+        lock(&core.eviction).unmap(self.space.id);
+        if let Some(place) = lock(&core.spaces).get_mut(self.space.id as usize) {
+            *place = None;
+        }
+        let pages = self.space.area.pages();
+        self.forget(0..pages);
+        // Frames with pages of it, which nobody needs, are emptied; and whoever was at one of them
+        // is waited for: the last one to know the region is to be this.
+        let mut wait = Wait::default();
+        while (0..self.space.windows().len())
+            .any(|window| self.space.window(window).is_some_and(|window| window.is_out()))
+        {
+            if !core.drain(WINDOW_PAGES, Some(&self.space)) {
+                wait.pause();
+            }
+        }
+        regions::remove(&self.space);
+        while Arc::strong_count(&self.space) > 1 {
+            wait.pause();
+        }
+        if core.uffd.unregister(&self.space.area).is_err() {
+            die("a region cannot be given up");
+        }
+    }
+}
+
+/// Where the pages of a region are: numbers of pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RegionStats {
+    /// Never touched, or discarded.
+    pub untouched: usize,
+    /// In the region.
+    pub resident: usize,
+    /// On their way out or in.
+    pub in_transit: usize,
+    /// Compressed.
+    pub stored: usize,
+    /// In windows that are pinned.
+    pub pinned: usize,
+    /// Damaged: to touch one is an error that ends the process.
+    pub lost: usize,
+}
+
+/// Pages that are there and stay: see [`Region::pin`].
+#[derive(Debug)]
+#[must_use = "the pages may leave when it is dropped"]
+pub struct Pinned<'r> {
+    region: &'r Region,
+    windows: Range<usize>,
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        for window in self.windows.clone() {
+            self.region.space.window(window).into_iter().for_each(|mut window| window.unpin());
+        }
+        self.region.core().pinned.fetch_sub(self.windows.len() * WINDOW_PAGES, Relaxed);
+    }
+}
+
+/// Slots in a partition of the pool's index.
+const SLOTS_ALIGN: usize = 1 << 14;

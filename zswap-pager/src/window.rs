@@ -1,0 +1,327 @@
+//! Where pages are: the states of the pages of a window, and who may change them.
+//!
+//! A window is 1 MiB of a region: what one lock covers, and what is taken out at once. Its lock is
+//! held to look and to change states, never over a system call, a codec, or an access to the
+//! region.
+//!
+//! ```text
+//! Untouched --fill--> Resident --move out--> Staged --drain--> Stored
+//!                        ^                      |                |
+//!                        +-------- fill --------+------ fill ----+
+//! ```
+//!
+//! Whoever fills or drains pages makes them `Busy` first, and is then the only one who touches
+//! them; others wait. While pages are being filled, no page of the window is moved out: the move
+//! takes whatever is there.
+
+use std::ops::Range;
+
+/// Pages in a window.
+pub(crate) const WINDOW_PAGES: usize = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// Never filled, or discarded: zeros.
+    Untouched,
+    /// In the region.
+    Resident,
+    /// In a frame, or protected from writes where it is: about to be stored.
+    Staged,
+    /// In the pool alone.
+    Stored,
+    /// Somebody is at it.
+    Busy,
+    /// Cannot be had back.
+    Lost,
+}
+
+/// What is known of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageState {
+    pub(crate) state: State,
+    /// The pool has a copy of it too.
+    pub(crate) is_kept: bool,
+    /// How often it was modified of late when it was to be stored: copies of such pages are in
+    /// vain.
+    pub(crate) dirtied: u8,
+}
+
+/// A `PageState` in a byte: state, kept, dirtied, from the lowest bits on.
+#[derive(Clone, Copy, Debug)]
+struct Packed(u8);
+
+impl Packed {
+    const fn new(page: PageState) -> Self {
+        Self(page.state as u8 | (page.is_kept as u8) << 3 | page.dirtied << 4)
+    }
+
+    fn get(self) -> PageState {
+        let state = match self.0 & 7 {
+            0 => State::Untouched,
+            1 => State::Resident,
+            2 => State::Staged,
+            3 => State::Stored,
+            4 => State::Busy,
+            _ => State::Lost,
+        };
+        PageState { state, is_kept: self.0 & 8 != 0, dirtied: self.0 >> 4 }
+    }
+}
+
+/// So often in vain, and no copy is kept the next time.
+pub(crate) const DIRTIED_MAX: u8 = 2;
+
+/// What pages are filled from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Zeros,
+    /// It is there, or was taken away behind the pager's back.
+    Resident,
+    Frame(u16),
+    /// It is there, protected.
+    InPlace,
+    Pool { keep: bool },
+}
+
+/// What becomes of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The pages are the caller's to fill, who then calls [`Window::publish`].
+    Fill { first: usize, pages: usize, from: Source },
+    /// Somebody else is at it.
+    Wait,
+    Lost,
+}
+
+/// How the pages of a window are taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Out {
+    No,
+    /// They are being moved or protected.
+    Leaving,
+    Frame(u16),
+    InPlace,
+}
+
+#[derive(Debug)]
+pub(crate) struct Window {
+    pages: [Packed; WINDOW_PAGES],
+    resident: u16,
+    /// Fills that have not ended.
+    filling: u16,
+    /// Those of them that read the frame.
+    rescuing: u16,
+    /// All that was staged is drained: the frame goes when nobody reads it.
+    is_drained: bool,
+    pins: u32,
+    out: Out,
+}
+
+impl Window {
+    pub(crate) const fn new() -> Self {
+        let page = PageState { state: State::Untouched, is_kept: false, dirtied: 0 };
+        Self { pages: [Packed::new(page); WINDOW_PAGES], resident: 0, filling: 0, rescuing: 0, is_drained: false, pins: 0, out: Out::No }
+    }
+
+    pub(crate) fn get(&self, at: usize) -> PageState {
+        self.pages[at % WINDOW_PAGES].get()
+    }
+
+    fn set(&mut self, at: usize, page: PageState) {
+        self.pages[at % WINDOW_PAGES] = Packed::new(page);
+    }
+
+    pub(crate) fn resident(&self) -> usize {
+        self.resident.into()
+    }
+
+    /// Claims a page for being filled, and those behind it that come from the same source, up to
+    /// so many in all.
+    pub(crate) fn claim(&mut self, at: usize, pages_max: usize, keeps: bool) -> Claim {
+        let source = |page: PageState, out: Out| match (page.state, out) {
+            (State::Untouched, _) => Some(Source::Zeros),
+            (State::Resident, _) => Some(Source::Resident),
+            (State::Staged, Out::Frame(frame)) => Some(Source::Frame(frame)),
+            (State::Staged, _) => Some(Source::InPlace),
+            (State::Stored, _) => {
+                Some(Source::Pool { keep: keeps && page.dirtied < DIRTIED_MAX })
+            }
+            (State::Busy | State::Lost, _) => None,
+        };
+        let page = self.get(at);
+        if page.state == State::Lost {
+            return Claim::Lost;
+        }
+        let Some(from) = source(page, self.out).filter(|_| self.out != Out::Leaving) else {
+            return Claim::Wait;
+        };
+        let pages_max = if from == Source::Resident { 1 } else { pages_max.max(1) };
+        let end = WINDOW_PAGES.min(at + pages_max);
+        let run = (at..end).take_while(|at| source(self.get(*at), self.out) == Some(from)).count();
+        for at in at..at + run {
+            let page = self.get(at);
+            self.resident -= u16::from(page.state == State::Resident);
+            self.set(at, PageState { state: State::Busy, ..page });
+        }
+        self.filling += 1;
+        self.rescuing += u16::from(matches!(from, Source::Frame(_)));
+        Claim::Fill { first: at, pages: run, from }
+    }
+
+    /// Pages that were claimed are there. Whether the frame that they came from is now the caller's
+    /// to empty.
+    #[must_use]
+    pub(crate) fn publish(&mut self, pages: Range<usize>, from: Source) -> bool {
+        self.resident += pages.len() as u16;
+        for at in pages {
+            let page = self.get(at);
+            let (is_kept, dirtied) = match from {
+                Source::Pool { keep: true } => (true, page.dirtied),
+                // The next time a copy may be worth it again.
+                Source::Pool { keep: false } => (false, page.dirtied.saturating_sub(1)),
+                Source::Zeros => (false, 0),
+                _ => (page.is_kept, page.dirtied),
+            };
+            self.set(at, PageState { state: State::Resident, is_kept, dirtied });
+        }
+        self.filling -= 1;
+        self.rescuing -= u16::from(matches!(from, Source::Frame(_)));
+        self.is_drained && self.end_staging()
+    }
+
+    /// A page that was claimed cannot be filled.
+    pub(crate) fn lose(&mut self, at: usize) {
+        self.set(at, PageState { state: State::Lost, is_kept: false, dirtied: 0 });
+        self.filling -= 1;
+    }
+
+    /// Pages that were claimed and not filled are what they were.
+    pub(crate) fn unclaim(&mut self, pages: Range<usize>, from: Source) {
+        let state = match from {
+            Source::Zeros => State::Untouched,
+            Source::Resident => State::Resident,
+            Source::Frame(_) | Source::InPlace => State::Staged,
+            Source::Pool { .. } => State::Stored,
+        };
+        for at in pages {
+            let page = self.get(at);
+            self.set(at, PageState { state, ..page });
+        }
+    }
+
+    /// Admits that what is resident is taken out now, if it may be.
+    pub(crate) fn begin_leaving(&mut self) -> bool {
+        let may = self.out == Out::No && self.filling == 0 && self.pins == 0 && self.resident > 0;
+        if may {
+            self.out = Out::Leaving;
+        }
+        may
+    }
+
+    /// The resident pages of these ranges have been taken out. Returns how many they are.
+    pub(crate) fn staged(&mut self, range: Range<usize>) -> usize {
+        let mut staged = 0;
+        for at in range {
+            let page = self.get(at);
+            if page.state == State::Resident {
+                self.set(at, PageState { state: State::Staged, ..page });
+                staged += 1;
+            }
+        }
+        self.resident -= staged as u16;
+        staged
+    }
+
+    /// The window has left for a frame (`None`: is protected where it is), or nothing of it has.
+    pub(crate) fn end_leaving(&mut self, frame: Option<u16>, staged: usize) {
+        self.out = match (staged, frame) {
+            (0, _) => Out::No,
+            (_, Some(frame)) => Out::Frame(frame),
+            (_, None) => Out::InPlace,
+        };
+    }
+
+    /// Makes the staged pages of a range the caller's, to store them. Bit `i` is page
+    /// `range.start + i`: those that are, and those of them that the pool has a copy of.
+    pub(crate) fn begin_draining(&mut self, range: Range<usize>) -> (u64, u64) {
+        let (mut staged, mut kept) = (0, 0);
+        for (bit, at) in range.enumerate().take(u64::BITS as usize) {
+            let page = self.get(at);
+            if page.state == State::Staged {
+                staged |= 1 << bit;
+                kept |= u64::from(page.is_kept) << bit;
+                self.set(at, PageState { state: State::Busy, ..page });
+            }
+        }
+        (staged, kept)
+    }
+
+    /// A page that was being drained is stored. `was_modified`: a copy of it was in vain.
+    pub(crate) fn drained(&mut self, at: usize, was_modified: bool) {
+        let page = self.get(at);
+        let dirtied = if was_modified { (page.dirtied + 1).min(DIRTIED_MAX) } else { page.dirtied };
+        self.set(at, PageState { state: State::Stored, is_kept: false, dirtied });
+    }
+
+    /// A page that was being drained could not be stored, and is to be filled again by the caller,
+    /// from the frame or where it is.
+    pub(crate) fn refused(&mut self, at: usize) -> Source {
+        let page = self.get(at);
+        self.set(at, PageState { is_kept: false, ..page });
+        self.filling += 1;
+        if let Out::Frame(frame) = self.out {
+            self.rescuing += 1;
+            Source::Frame(frame)
+        } else {
+            Source::InPlace
+        }
+    }
+
+    /// All that was staged is drained. Whether the frame is now the caller's to empty; else it is
+    /// that of the last one who reads it.
+    #[must_use]
+    pub(crate) fn end_staging(&mut self) -> bool {
+        self.is_drained = self.rescuing > 0;
+        if !self.is_drained {
+            self.out = Out::No;
+        }
+        !self.is_drained
+    }
+
+    /// Whether something of it is staged, or about to be.
+    pub(crate) fn is_out(&self) -> bool {
+        self.out != Out::No
+    }
+
+    /// Keeps what is resident where it is.
+    pub(crate) fn pin(&mut self) {
+        self.pins += 1;
+    }
+
+    pub(crate) fn unpin(&mut self) {
+        self.pins -= 1;
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pins > 0
+    }
+
+    /// Claims a run of pages to forget them, from the first of a range on. `None`: somebody is at
+    /// the first one. Their states were these.
+    pub(crate) fn begin_discarding(&mut self, at: usize) -> Option<PageState> {
+        let page = self.get(at);
+        if page.state == State::Busy || self.out == Out::Leaving {
+            return None;
+        }
+        self.resident -= u16::from(page.state == State::Resident);
+        self.filling += 1;
+        self.set(at, PageState { state: State::Busy, ..page });
+        Some(page)
+    }
+
+    pub(crate) fn discarded(&mut self, at: usize) {
+        self.set(at, PageState { state: State::Untouched, is_kept: false, dirtied: 0 });
+        self.filling -= 1;
+    }
+}
