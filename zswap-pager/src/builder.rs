@@ -30,8 +30,9 @@ pub enum FaultMode {
     #[default]
     Thread,
     /// The faulting thread itself, in a handler of SIGBUS: faster, for programs that can promise
-    /// this: a system call is only passed memory that is there ([`Region::pin`](crate::Region::pin));
-    /// no thread blocks SIGBUS; each has 64 KiB of stack left, outside regions, when it touches one.
+    /// this: a system call is only passed memory that is there
+    /// ([`Region::pin`](crate::Region::pin)); no thread blocks SIGBUS; each has 64 KiB of stack
+    /// left, outside regions, when it touches one.
     Sigbus,
 }
 
@@ -203,8 +204,8 @@ impl Builder {
         let staging_pages = self.staging_bytes.map_or(limit_pages / STAGING_PART, |bytes| {
             usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES
         });
-        let frames = (staging_pages / WINDOW_PAGES).clamp(FRAMES_MIN, FRAMES_MAX);
-        let frames = frames.min(limit_pages / WINDOW_PAGES - 1);
+        let most = STAGING_PAGES_MAX.min(limit_pages - WINDOW_PAGES);
+        let frames = staging_pages.clamp(STAGING_PAGES_MIN, most) / WINDOW_PAGES;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let core = Arc::new(Core {
             staging: Staging::new(frames, moves.then_some(&uffd))?,
@@ -251,8 +252,7 @@ impl Builder {
             FaultMode::Thread => sys::UFFD_FEATURE_THREAD_ID,
             FaultMode::Sigbus => sys::UFFD_FEATURE_SIGBUS,
         };
-        wanted |=
-            if moves { sys::UFFD_FEATURE_MOVE } else { sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+        wanted |= if moves { sys::UFFD_FEATURE_MOVE } else { sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP };
         if !has(wanted) || of_kernel & Features::from(wanted) != Features::from(wanted) {
             return Err(PagerError::Unsupported { what: "userfaultfd with write protection" });
         }
@@ -321,6 +321,6 @@ const LIMIT_BYTES: u64 = 1 << 30;
 const FOLIO_PAGES: usize = 64;
 /// One in so many pages of the limit is staged.
 const STAGING_PART: usize = 8;
-const FRAMES_MIN: usize = 2;
-/// What their numbers have room for.
-const FRAMES_MAX: usize = 1 << 14;
+const STAGING_PAGES_MIN: usize = 2 * WINDOW_PAGES;
+/// What the numbers of frames have room for.
+const STAGING_PAGES_MAX: usize = WINDOW_PAGES << 14;

@@ -46,7 +46,7 @@ impl Core {
                 claimed.as_ref().map_or(0, |fill| fill.as_ref().map_or(0, |fill| fill.pages.len()))
             });
             match claimed {
-                Ok(Some(fill)) => return self.fill_and_relieve(space, fill),
+                Ok(Some(fill)) => return self.fill_and_relieve(space, &fill),
                 Ok(None) => wait.pause(),
                 Err(Lost) => return Served::Lost,
             }
@@ -65,7 +65,7 @@ impl Core {
             match self.claim(space, at, self.zeros.len().min(pages.end - at)) {
                 Ok(Some(fill)) => {
                     let filled = fill.pages.len();
-                    if self.fill_and_relieve(space, fill) == Served::Lost {
+                    if self.fill_and_relieve(space, &fill) == Served::Lost {
                         return false;
                     }
                     at += filled;
@@ -98,13 +98,13 @@ impl Core {
         }
     }
 
-    fn fill_and_relieve(&self, space: &Arc<Space>, fill: Fill) -> Served {
+    fn fill_and_relieve(&self, space: &Arc<Space>, fill: &Fill) -> Served {
         let taken = match fill.from {
             Source::Resident | Source::InPlace => 0,
             _ => fill.pages.len(),
         };
         self.make_room(taken);
-        let filled = self.fill(space, &fill);
+        let filled = self.fill(space, fill);
         let Some(how) = filled else { return Served::Lost };
         if let Some(how) = how {
             let window = WindowId::new(space.id, fill.window);

@@ -8,9 +8,9 @@ use zswap::{PAGE_BYTES, Pool, Worker};
 
 use crate::builder::{Builder, FaultMode};
 use crate::core::Core;
+use crate::error::PagerError;
 use crate::handler::Handler;
 use crate::region::{MapOptions, Region};
-use crate::error::PagerError;
 use crate::space::lock;
 
 /// Keeps regions of memory within a limit: what is not in use is compressed, and comes back when it

@@ -72,9 +72,10 @@ pub enum Advice {
 /// #     built => built?,
 /// # };
 /// let mut region = pager.map(32 << 20)?;
-/// region.iter_mut().step_by(4096).zip(0u8..).for_each(|(byte, n)| *byte = n);
+/// let numbers = || (0..=255).cycle();
+/// region.iter_mut().step_by(4096).zip(numbers()).for_each(|(byte, n)| *byte = n);
 /// assert!(pager.stats().resident_bytes <= 16 << 20);
-/// assert!(region.iter().step_by(4096).zip(0u8..).all(|(byte, n)| *byte == n));
+/// assert!(region.iter().step_by(4096).zip(numbers()).all(|(byte, n)| *byte == n));
 ///
 /// region.advise(0..8 << 20, Advice::PageOut)?;
 /// region.discard(0..8 << 20)?;
@@ -97,7 +98,9 @@ impl Region {
         options: MapOptions,
     ) -> Result<Self, PagerError> {
         let len = bytes.checked_next_multiple_of(PAGE_BYTES);
-        let len = len.filter(|len| *len > 0).ok_or(std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        let len = len
+            .filter(|len| *len > 0)
+            .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
         let pages = len.max(options.capacity).div_ceil(PAGE_BYTES);
         let mapping = Mapping::new(pages)?;
         let core = &shared.core;
@@ -125,7 +128,9 @@ impl Region {
         let pages = self.pages_around(&bytes)?;
         let core = self.core();
         match advice {
-            Advice::WillNeed => core.populate(&self.space, pages).then_some(()).ok_or(PagerError::Lost),
+            Advice::WillNeed => {
+                core.populate(&self.space, pages).then_some(()).ok_or(PagerError::Lost)
+            }
             Advice::Cold => {
                 windows_of(&pages).for_each(|window| {
                     lock(&core.eviction).cold(WindowId::new(self.space.id, window));
@@ -172,7 +177,7 @@ impl Region {
     /// [`PagerError::Range`] when the range is not of whole pages.
     pub fn discard(&mut self, bytes: Range<usize>) -> Result<(), PagerError> {
         let pages = self.pages_around(&bytes)?;
-        if bytes.start % PAGE_BYTES != 0 || bytes.end % PAGE_BYTES != 0 {
+        if [bytes.start, bytes.end].iter().any(|at| !at.is_multiple_of(PAGE_BYTES)) {
             return Err(self.no_range(&bytes));
         }
         self.forget(pages);
@@ -261,8 +266,8 @@ impl Region {
                     None => wait.pause(),
                 }
             };
-            let is_present = before.state == State::Resident
-                || (before.state == State::Staged && !core.moves);
+            let is_present =
+                before.state == State::Resident || (before.state == State::Staged && !core.moves);
             if is_present {
                 if self.space.area.discard(page..page + 1).is_err() {
                     die("a page cannot be taken away");

@@ -70,7 +70,7 @@ impl Packed {
 }
 
 /// So often in vain, and no copy is kept the next time.
-pub(crate) const DIRTIED_MAX: u8 = 2;
+pub(crate) const DIRTIED_ROUNDS_MAX: u8 = 2;
 
 /// What pages are filled from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +81,20 @@ pub(crate) enum Source {
     Frame(u16),
     /// It is there, protected.
     InPlace,
-    Pool { keep: bool },
+    Pool {
+        keep: bool,
+    },
 }
 
 /// What becomes of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// The pages are the caller's to fill, who then calls [`Window::publish`].
-    Fill { first: usize, pages: usize, from: Source },
+    Fill {
+        first: usize,
+        pages: usize,
+        from: Source,
+    },
     /// Somebody else is at it.
     Wait,
     Lost,
@@ -121,7 +127,15 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) const fn new() -> Self {
         let page = PageState { state: State::Untouched, is_kept: false, dirtied: 0 };
-        Self { pages: [Packed::new(page); WINDOW_PAGES], resident: 0, filling: 0, rescuing: 0, is_drained: false, pins: 0, out: Out::No }
+        Self {
+            pages: [Packed::new(page); WINDOW_PAGES],
+            resident: 0,
+            filling: 0,
+            rescuing: 0,
+            is_drained: false,
+            pins: 0,
+            out: Out::No,
+        }
     }
 
     pub(crate) fn get(&self, at: usize) -> PageState {
@@ -145,7 +159,7 @@ impl Window {
             (State::Staged, Out::Frame(frame)) => Some(Source::Frame(frame)),
             (State::Staged, _) => Some(Source::InPlace),
             (State::Stored, _) => {
-                Some(Source::Pool { keep: keeps && page.dirtied < DIRTIED_MAX })
+                Some(Source::Pool { keep: keeps && page.dirtied < DIRTIED_ROUNDS_MAX })
             }
             (State::Busy | State::Lost, _) => None,
         };
@@ -260,7 +274,8 @@ impl Window {
     /// A page that was being drained is stored. `was_modified`: a copy of it was in vain.
     pub(crate) fn drained(&mut self, at: usize, was_modified: bool) {
         let page = self.get(at);
-        let dirtied = if was_modified { (page.dirtied + 1).min(DIRTIED_MAX) } else { page.dirtied };
+        let dirtied =
+            if was_modified { (page.dirtied + 1).min(DIRTIED_ROUNDS_MAX) } else { page.dirtied };
         self.set(at, PageState { state: State::Stored, is_kept: false, dirtied });
     }
 

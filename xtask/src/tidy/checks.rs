@@ -254,6 +254,9 @@ const UNSAFE_LEAVES: &[&str] = &[
     "page-codec/src/deflate/decode/cpu.rs",
     "page-codec/src/deflate/raw.rs",
     "page-codec/src/lz4/raw.rs",
+    "zswap-pager/src/raw/memory.rs",
+    "zswap-pager/src/raw/signal.rs",
+    "zswap-pager/src/raw/uffd.rs",
     "zswap/src/zsmalloc/mem.rs",
 ];
 /// Bindings to C libraries, which nothing but tests and benchmarks loads.

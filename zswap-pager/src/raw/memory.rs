@@ -43,7 +43,8 @@ impl Area {
         let start = unsafe {
             mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)?
         };
-        let area = Self { start: NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?, pages };
+        let area =
+            Self { start: NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?, pages };
         // Small pages are what is compressed, and large ones would be split. To a child the pages
         // that are away would be zeros: it has none of them.
         for advice in [Advice::LinuxNoHugepage, Advice::LinuxDontFork] {

@@ -122,15 +122,20 @@ impl Uffd {
     pub(crate) fn copy(&self, area: &Area, first: usize, from: &[Page]) -> Done {
         let range = range_of(area, first..first + from.len());
         let src = from.as_ptr().expose_provenance() as u64;
-        let mut arg =
-            sys::uffdio_copy { dst: range.start, src, len: range.len, mode: 0, copy: 0 };
+        let mut arg = sys::uffdio_copy { dst: range.start, src, len: range.len, mode: 0, copy: 0 };
         let copied = copy(self.fd.as_fd(), &mut arg);
         done(copied, arg.copy, from.len())
     }
 
     /// Moves the pages of a range that are there into a frame, which has none there, at the places
     /// from 0 on. Nobody sees a page in part, or in both.
-    pub(crate) fn move_out(&self, area: &Area, pages: Range<usize>, to: &mut Frame, at: usize) -> Done {
+    pub(crate) fn move_out(
+        &self,
+        area: &Area,
+        pages: Range<usize>,
+        to: &mut Frame,
+        at: usize,
+    ) -> Done {
         let to = range_of(to.area(), at..at + pages.len());
         let from = range_of(area, pages.clone());
         let mut arg = sys::uffdio_move {
