@@ -1,6 +1,5 @@
 //! What a pager is made of.
 
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
@@ -19,6 +18,7 @@ use crate::raw::uffd::{Features, Uffd};
 use crate::regions;
 use crate::space::lock;
 use crate::staging::Staging;
+use crate::support::{Support, refused};
 use crate::window::WINDOW_PAGES;
 
 /// Who serves a fault.
@@ -83,6 +83,7 @@ pub struct Builder {
     pool_limit_bytes: Option<u64>,
     folio_pages: usize,
     staging_bytes: Option<u64>,
+    headroom_bytes: u64,
     mode: FaultMode,
     kernel_faults: KernelFaults,
     kept: Kept,
@@ -101,6 +102,7 @@ impl Builder {
             pool_limit_bytes: None,
             folio_pages: FOLIO_PAGES,
             staging_bytes: None,
+            headroom_bytes: 0,
             mode: FaultMode::default(),
             kernel_faults: KernelFaults::default(),
             kept: Kept::default(),
@@ -141,6 +143,13 @@ impl Builder {
     /// unless they are touched again soon. Else an eighth.
     pub fn staging(mut self, bytes: u64) -> Self {
         self.staging_bytes = Some(bytes);
+        self
+    }
+
+    /// The low watermark: pages are stored as fast as others come when so few bytes are left of the
+    /// limit. At least what one window and two faults need, which is the default.
+    pub fn headroom(mut self, bytes: u64) -> Self {
+        self.headroom_bytes = bytes;
         self
     }
 
@@ -206,6 +215,9 @@ impl Builder {
         });
         let most = STAGING_PAGES_MAX.min(limit_pages - WINDOW_PAGES);
         let frames = staging_pages.clamp(STAGING_PAGES_MIN, most) / WINDOW_PAGES;
+        let headroom_pages =
+            usize::try_from(self.headroom_bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
+        let headroom_pages = headroom_pages.max(WINDOW_PAGES + 2 * self.folio_pages);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let core = Arc::new(Core {
             staging: Staging::new(frames, moves.then_some(&uffd))?,
@@ -217,6 +229,7 @@ impl Builder {
             keeps: self.kept != Kept::Off,
             moves,
             limit_pages,
+            headroom_pages,
             used: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
             debt: AtomicUsize::new(0),
@@ -240,32 +253,28 @@ impl Builder {
     /// Opens a descriptor with what the mode needs. Beside it: whether it has faults within system
     /// calls, and MOVE.
     fn open_uffd(&self) -> Result<(Uffd, bool, bool), PagerError> {
-        let of_kernel = Uffd::features().map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied => PagerError::NotPermitted,
-            ErrorKind::Unsupported => PagerError::Unsupported { what: "userfaultfd" },
-            _ => PagerError::System(error),
-        })?;
-        let has = |feature: u32| of_kernel & Features::from(feature) != 0;
-        let moves = has(sys::UFFD_FEATURE_MOVE) && self.without != Without::Move;
-        let mut wanted = sys::UFFD_FEATURE_EVENT_REMAP | sys::UFFD_FEATURE_EVENT_UNMAP;
-        wanted |= match self.mode {
+        let support = Support::probe()?;
+        let moves = support.moves && self.without != Without::Move;
+        let is_enough = match self.mode {
+            FaultMode::Thread => support.protects,
+            FaultMode::Sigbus => support.protects && support.signals,
+        };
+        if !is_enough {
+            return Err(PagerError::Unsupported { what: "userfaultfd with write protection" });
+        }
+        let is_required =
+            self.kernel_faults == KernelFaults::Required && self.mode == FaultMode::Thread;
+        if is_required && !support.kernel_faults {
+            return Err(PagerError::NotPermitted);
+        }
+        let mode = match self.mode {
             FaultMode::Thread => sys::UFFD_FEATURE_THREAD_ID,
             FaultMode::Sigbus => sys::UFFD_FEATURE_SIGBUS,
         };
-        wanted |= if moves { sys::UFFD_FEATURE_MOVE } else { sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP };
-        if !has(wanted) || of_kernel & Features::from(wanted) != Features::from(wanted) {
-            return Err(PagerError::Unsupported { what: "userfaultfd with write protection" });
-        }
+        let rung = if moves { sys::UFFD_FEATURE_MOVE } else { sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+        let watch = sys::UFFD_FEATURE_EVENT_REMAP | sys::UFFD_FEATURE_EVENT_UNMAP;
         let (uffd, has_kernel_faults) =
-            Uffd::open(wanted.into()).map_err(|error| match error.kind() {
-                ErrorKind::PermissionDenied => PagerError::NotPermitted,
-                _ => PagerError::System(error),
-            })?;
-        let is_required =
-            self.kernel_faults == KernelFaults::Required && self.mode == FaultMode::Thread;
-        if is_required && !has_kernel_faults {
-            return Err(PagerError::NotPermitted);
-        }
+            Uffd::open(Features::from(mode | rung | watch)).map_err(refused)?;
         Ok((uffd, has_kernel_faults, moves))
     }
 
@@ -286,8 +295,10 @@ impl Builder {
             builder = builder.hash_duplicates(random_key()?);
         }
         let pool = builder.build()?;
-        // All of the limit is for pages.
-        pool.set("max_pool_percent", "100").map_err(std::io::Error::other)?;
+        // All of the limit is for pages, and every page that goes makes room.
+        for name in ["max_pool_percent", "accept_threshold_percent"] {
+            pool.set(name, "100").map_err(std::io::Error::other)?;
+        }
         let acomp = pool.acomp();
         if self.mode == FaultMode::Sigbus && (acomp.may_block() || acomp.may_allocate()) {
             return Err(PagerError::Driver { driver: acomp.driver().to_owned() });

@@ -24,6 +24,8 @@ pub(crate) struct Core {
     /// Without MOVE, pages are protected and stored where they are.
     pub(crate) moves: bool,
     pub(crate) limit_pages: usize,
+    /// So far below the limit, as many pages are stored as are filled.
+    pub(crate) headroom_pages: usize,
     /// Pages in regions and frames.
     pub(crate) used: AtomicUsize,
     /// Pages of pinned windows.

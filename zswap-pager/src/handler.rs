@@ -61,7 +61,7 @@ impl Drop for DieOnUnwind {
 }
 
 fn run(core: &Core, wake: &OwnedFd, is_over: &AtomicBool) {
-    let mut follower = Follower::new();
+    let mut follower = Follower::default();
     let mut events = [Event::Foreign(""); EVENTS];
     while !is_over.load(Acquire) {
         let count = match core.uffd.read(&mut events) {
@@ -116,27 +116,19 @@ fn die_of(what: &str) -> ! {
 
 /// Follows the threads whose faults it serves from CPU to CPU: to wake one on another CPU takes
 /// ten times as long as to serve its fault.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Follower {
-    looked: Instant,
-    thread: u32,
+    looked: Option<Instant>,
 }
 
 impl Follower {
-    fn new() -> Self {
-        Self { looked: Instant::now(), thread: 0 }
-    }
-
     fn follow(&mut self, thread: u32) {
         let now = Instant::now();
-        if self.thread == thread && now.duration_since(self.looked) < FOLLOW {
+        // Threads that take turns on several CPUs do not make it go to and fro.
+        if self.looked.is_some_and(|looked| now.duration_since(looked) < FOLLOW) {
             return;
         }
-        // Two threads that take turns on two CPUs do not make it go to and fro.
-        if self.thread != 0 && now.duration_since(self.looked) < FOLLOW {
-            return;
-        }
-        (self.looked, self.thread) = (now, thread);
+        self.looked = Some(now);
         if let Some(cpu) = cpu_of(thread)
             && cpu != sched_getcpu()
         {

@@ -42,6 +42,7 @@ mod regions;
 mod space;
 mod staging;
 mod streams;
+mod support;
 mod window;
 
 pub use arena::Arena;
@@ -50,3 +51,4 @@ pub use error::PagerError;
 pub use eviction::{Eviction, Fifo, Filled, Hand, WindowId};
 pub use pager::{Pager, Stats};
 pub use region::{Advice, MapOptions, Pinned, Region, RegionStats};
+pub use support::Support;

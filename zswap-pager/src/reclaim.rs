@@ -51,7 +51,7 @@ impl Core {
             return;
         }
         self.stage();
-        if used <= self.mark_pages() + self.limbo_pages() {
+        if used <= self.mark_pages() + self.ramp_pages() {
             return;
         }
         if self.debt.fetch_add(pages, Relaxed) + pages < SLICE_PAGES {
@@ -67,10 +67,10 @@ impl Core {
 
     /// Above it, windows leave.
     fn mark_pages(&self) -> usize {
-        self.limit_pages.saturating_sub(WINDOW_PAGES + 2 * self.zeros.len() + self.limbo_pages())
+        self.limit_pages.saturating_sub(self.headroom_pages + self.ramp_pages())
     }
 
-    fn limbo_pages(&self) -> usize {
+    fn ramp_pages(&self) -> usize {
         RAMP_PAGES.min(self.limit_pages / 16)
     }
 
@@ -263,7 +263,7 @@ impl Core {
                     if self.pool.shrink(owner, SHRUNK_PAGES).pages() == 0 {
                         break;
                     }
-                    let _ = self.pool.maintain();
+                    self.pool.compact();
                 }
                 _ => break,
             }

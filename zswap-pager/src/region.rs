@@ -255,30 +255,39 @@ impl Region {
 
     /// Forgets pages, wherever they are.
     fn forget(&self, pages: Range<usize>) {
-        let core = self.core();
-        for page in pages {
-            let (window, at) = (page / WINDOW_PAGES, page % WINDOW_PAGES);
-            let mut wait = Wait::default();
-            let before = loop {
-                let claimed = self.space.window(window);
-                match claimed.and_then(|mut window| window.begin_discarding(at)) {
-                    Some(before) => break before,
-                    None => wait.pause(),
-                }
-            };
-            let is_present =
-                before.state == State::Resident || (before.state == State::Staged && !core.moves);
-            if is_present {
-                if self.space.area.discard(page..page + 1).is_err() {
-                    die("a page cannot be taken away");
-                }
-                core.used.fetch_sub(1, Relaxed);
-            }
-            if before.state == State::Stored || before.is_kept {
-                core.pool.invalidate(self.space.slot_of(page));
-            }
-            self.space.window(window).into_iter().for_each(|mut window| window.discarded(at));
+        for window in windows_of(&pages) {
+            let all = self.space.pages_of(window);
+            let from = pages.start.max(all.start) - all.start;
+            let to = pages.end.min(all.end) - all.start;
+            self.forget_in(window, from..to);
         }
+    }
+
+    fn forget_in(&self, window: usize, pages: Range<usize>) {
+        let core = self.core();
+        let mut wait = Wait::default();
+        let forgotten = loop {
+            let locked = self.space.window(window);
+            match locked.and_then(|mut locked| locked.begin_forgetting(pages.clone())) {
+                Some(forgotten) => break forgotten,
+                None => wait.pause(),
+            }
+        };
+        let first = self.space.pages_of(window).start;
+        if forgotten.present > 0 {
+            let present = first + pages.start..first + pages.end;
+            if self.space.area.discard(present).is_err() {
+                die("pages cannot be taken away");
+            }
+            core.used.fetch_sub(forgotten.present, Relaxed);
+        }
+        for at in pages.clone().filter(|at| forgotten.is_stored(*at)) {
+            core.pool.invalidate(self.space.slot_of(first + at));
+        }
+        self.space
+            .window(window)
+            .into_iter()
+            .for_each(|mut window| window.forgotten(pages.clone()));
     }
 
     fn pages_around(&self, bytes: &Range<usize>) -> Result<Range<usize>, PagerError> {

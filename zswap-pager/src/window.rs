@@ -322,21 +322,47 @@ impl Window {
         self.pins > 0
     }
 
-    /// Claims a run of pages to forget them, from the first of a range on. `None`: somebody is at
-    /// the first one. Their states were these.
-    pub(crate) fn begin_discarding(&mut self, at: usize) -> Option<PageState> {
-        let page = self.get(at);
-        if page.state == State::Busy || self.out == Out::Leaving {
+    /// Makes pages the caller's, to forget them. `None`: somebody is at one of them.
+    pub(crate) fn begin_forgetting(&mut self, pages: Range<usize>) -> Option<Forgotten> {
+        let is_busy = |at| self.get(at).state == State::Busy;
+        if self.out == Out::Leaving || pages.clone().any(is_busy) {
             return None;
         }
-        self.resident -= u16::from(page.state == State::Resident);
+        let mut forgotten = Forgotten::default();
+        for at in pages {
+            let page = self.get(at);
+            let is_resident = page.state == State::Resident;
+            let is_in_place = page.state == State::Staged && self.out == Out::InPlace;
+            self.resident -= u16::from(is_resident);
+            forgotten.present += usize::from(is_resident || is_in_place);
+            let is_stored = page.state == State::Stored || page.is_kept;
+            forgotten.stored[at / 64 % 4] |= u64::from(is_stored) << (at % 64);
+            self.set(at, PageState { state: State::Busy, ..page });
+        }
         self.filling += 1;
-        self.set(at, PageState { state: State::Busy, ..page });
-        Some(page)
+        Some(forgotten)
     }
 
-    pub(crate) fn discarded(&mut self, at: usize) {
-        self.set(at, PageState { state: State::Untouched, is_kept: false, dirtied: 0 });
+    /// The pages are as if they had never been touched.
+    pub(crate) fn forgotten(&mut self, pages: Range<usize>) {
+        for at in pages {
+            self.set(at, PageState { state: State::Untouched, is_kept: false, dirtied: 0 });
+        }
         self.filling -= 1;
+    }
+}
+
+/// What there was of pages that are forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Forgotten {
+    /// Pages in the region.
+    pub(crate) present: usize,
+    /// A bit for each page of the window that the pool has.
+    stored: [u64; WINDOW_PAGES / 64],
+}
+
+impl Forgotten {
+    pub(crate) fn is_stored(&self, at: usize) -> bool {
+        self.stored[at / 64 % 4] >> (at % 64) & 1 != 0
     }
 }

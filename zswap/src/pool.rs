@@ -403,12 +403,18 @@ impl Pool {
         self.is_wanting.store(false, Release);
         let reclaimed = self.write_back();
         self.drain();
-        let compacted = self.state.objects.compact(COMPACTED_OBJECTS_MAX);
+        let objects_moved = self.compact();
         // What can be returned is, also when nothing is to be had.
         let bytes_returned = self.state.objects.trim().map_err(io::Error::other);
         self.state.refill()?;
         let bytes_returned = bytes_returned?;
-        Ok(Maintained { reclaimed, objects_moved: compacted.objects, bytes_returned })
+        Ok(Maintained { reclaimed, objects_moved, bytes_returned })
+    }
+
+    /// Moves objects together, so that memory comes free which is held for few of them. Bounded, and
+    /// without a call of the global allocator. Returns how many were moved.
+    pub fn compact(&self) -> usize {
+        self.state.objects.compact(COMPACTED_OBJECTS_MAX).objects
     }
 
     /// Changes the compressor. A session of the new one is opened here, so that those who may not
@@ -462,7 +468,7 @@ impl Pool {
             // Each page gets but one second chance: taking it away is a step forward.
             fruitless = if batch.pages() + batch.rotated > 0 { 0 } else { fruitless + 1 };
             reclaimed.add(batch);
-            self.state.objects.compact(COMPACTED_OBJECTS_MAX);
+            self.compact();
         }
         reclaimed
     }
