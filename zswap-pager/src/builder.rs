@@ -12,6 +12,7 @@ use crate::core::{Buffers, Core, Events};
 use crate::error::PagerError;
 use crate::eviction::{Eviction, Hand};
 use crate::handler::Handler;
+use crate::helpers::{Helped, Helpers};
 use crate::pager::{Pager, Shared};
 use crate::raw::signal;
 use crate::raw::uffd::{Features, Uffd};
@@ -84,6 +85,7 @@ pub struct Builder {
     folio_pages: usize,
     staging_bytes: Option<u64>,
     headroom_bytes: u64,
+    helpers: usize,
     mode: FaultMode,
     kernel_faults: KernelFaults,
     kept: Kept,
@@ -103,6 +105,7 @@ impl Builder {
             folio_pages: FOLIO_PAGES,
             staging_bytes: None,
             headroom_bytes: 0,
+            helpers: 0,
             mode: FaultMode::default(),
             kernel_faults: KernelFaults::default(),
             kept: Kept::default(),
@@ -150,6 +153,12 @@ impl Builder {
     /// limit. At least what one window and two faults need, which is the default.
     pub fn headroom(mut self, bytes: u64) -> Self {
         self.headroom_bytes = bytes;
+        self
+    }
+
+    /// Threads that compress pages where a CPU is idle, while accesses are sequential; else none.
+    pub fn helpers(mut self, threads: usize) -> Self {
+        self.helpers = threads;
         self
     }
 
@@ -217,7 +226,9 @@ impl Builder {
         let frames = staging_pages.clamp(STAGING_PAGES_MIN, most) / WINDOW_PAGES;
         let headroom_pages =
             usize::try_from(self.headroom_bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
-        let headroom_pages = headroom_pages.max(WINDOW_PAGES + 2 * self.folio_pages);
+        // Helpers work in a second half of it.
+        let needed = (WINDOW_PAGES + 2 * self.folio_pages) << usize::from(self.helpers > 0);
+        let headroom_pages = headroom_pages.max(needed).min(limit_pages / 2);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let core = Arc::new(Core {
             staging: Staging::new(frames, moves.then_some(&uffd))?,
@@ -233,6 +244,7 @@ impl Builder {
             used: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
             debt: AtomicUsize::new(0),
+            helped: Helped::default(),
             events: Events::default(),
             pool,
         });
@@ -241,6 +253,7 @@ impl Builder {
         }
         let shared = Shared {
             handler: Handler::start(&core)?,
+            helpers: Helpers::start(&core, self.helpers)?,
             worker: Worker::start(&core.pool)?,
             mode: self.mode,
             has_kernel_faults: has_kernel_faults && self.mode == FaultMode::Thread,

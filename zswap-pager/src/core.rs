@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use zswap::{PAGE_BYTES, Page, Pool};
 
 use crate::eviction::Eviction;
+use crate::helpers::Helped;
 use crate::raw::uffd::Uffd;
 use crate::space::{Space, lock};
 use crate::staging::Staging;
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) pinned: AtomicUsize,
     /// Pages that were filled, for which none has been drained yet.
     pub(crate) debt: AtomicUsize,
+    pub(crate) helped: Helped,
     pub(crate) events: Events,
 }
 

@@ -34,6 +34,7 @@ mod error;
 mod eviction;
 mod fault;
 mod handler;
+mod helpers;
 mod pager;
 mod raw;
 mod reclaim;

@@ -10,6 +10,7 @@ use crate::builder::{Builder, FaultMode};
 use crate::core::Core;
 use crate::error::PagerError;
 use crate::handler::Handler;
+use crate::helpers::Helpers;
 use crate::region::{MapOptions, Region};
 use crate::space::lock;
 
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     /// Ends first: the others serve it.
     #[expect(dead_code, reason = "dropped, in its turn")]
     pub(crate) handler: Handler,
+    #[expect(dead_code, reason = "dropped, in its turn")]
+    pub(crate) helpers: Helpers,
     #[expect(dead_code, reason = "dropped, in its turn")]
     pub(crate) worker: Worker,
     pub(crate) core: Arc<Core>,

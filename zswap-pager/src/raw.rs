@@ -2,4 +2,5 @@
 
 pub(crate) mod memory;
 pub(crate) mod signal;
+pub(crate) mod thread;
 pub(crate) mod uffd;

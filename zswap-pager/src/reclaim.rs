@@ -51,7 +51,7 @@ impl Core {
             return;
         }
         self.stage();
-        if used <= self.mark_pages() + self.ramp_pages() {
+        if used <= self.stored_from_pages() || self.is_helped(pages) {
             return;
         }
         if self.debt.fetch_add(pages, Relaxed) + pages < SLICE_PAGES {
@@ -68,6 +68,11 @@ impl Core {
     /// Above it, windows leave.
     fn mark_pages(&self) -> usize {
         self.limit_pages.saturating_sub(self.headroom_pages + self.ramp_pages())
+    }
+
+    /// Above it, pages are stored.
+    pub(crate) fn stored_from_pages(&self) -> usize {
+        self.mark_pages() + self.ramp_pages()
     }
 
     fn ramp_pages(&self) -> usize {

@@ -256,6 +256,7 @@ const UNSAFE_LEAVES: &[&str] = &[
     "page-codec/src/lz4/raw.rs",
     "zswap-pager/src/raw/memory.rs",
     "zswap-pager/src/raw/signal.rs",
+    "zswap-pager/src/raw/thread.rs",
     "zswap-pager/src/raw/uffd.rs",
     "zswap/src/zsmalloc/mem.rs",
 ];
