@@ -20,6 +20,8 @@ use acomp_testmgr as _;
 
 pub use acomp_core::*;
 pub use zswap;
+#[cfg(feature = "pager")]
+pub use zswap_pager as pager;
 
 /// The example of the README compiles and runs.
 #[cfg(all(doctest, feature = "lz4", feature = "zstd"))]

@@ -15,7 +15,7 @@ pub(super) struct Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Backend {
-    /// Memory regions over zswap in user space. Not built in.
+    /// Memory regions over zswap in user space.
     Pager,
     /// The kernel's zswap, set up and taken down for each run. Needs root.
     Kernel,

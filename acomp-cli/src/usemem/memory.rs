@@ -1,11 +1,14 @@
 //! The memory that a workload runs over, by backend.
 
-use anyhow::{Context, Result, bail};
+use acomp::Registry;
+use acomp::pager::{self, FaultMode, Pager, Region};
+use acomp::zswap::PAGE_BYTES;
+use anyhow::{Context, Result};
 use memmap2::{Advice, MmapMut};
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
-use super::case::{Backend, Case};
+use super::case::{Backend, Case, Kept, Mode};
 
 /// What a process asks of its backend.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,7 +35,7 @@ pub(super) fn open(wanted: &Wanted) -> Result<Box<dyn Memory>> {
     match wanted.case.backend {
         // The kernel's differs by the cgroup that the process is in.
         Backend::None | Backend::Kernel => Ok(Box::new(Plain::map(wanted)?)),
-        Backend::Pager => bail!("the backend pager is not built in"),
+        Backend::Pager => Ok(Box::new(Paged::map(wanted)?)),
     }
 }
 
@@ -61,6 +64,60 @@ impl Stats {
             zswpin: sum(self.zswpin, other.zswpin),
             zswpout: sum(self.zswpout, other.zswpout),
         }
+    }
+}
+
+/// A region of a pager.
+struct Paged {
+    pager: Pager,
+    region: Region,
+}
+
+impl Paged {
+    fn map(wanted: &Wanted) -> Result<Self> {
+        let Wanted { case, bytes, .. } = wanted;
+        let mode = match case.mode {
+            Some(Mode::Sigbus) => FaultMode::Sigbus,
+            Some(Mode::Thread) | None => FaultMode::Thread,
+        };
+        let kept = match case.kept {
+            Some(Kept::Exact) => pager::Kept::Exact,
+            Some(Kept::Hash) => pager::Kept::Hash,
+            Some(Kept::Off) | None => pager::Kept::Off,
+        };
+        let mut builder = Pager::builder(Registry::global())
+            .compressor(case.compressor.as_deref().context("no compressor")?)
+            .mode(mode)
+            .kept(kept)
+            .limit(wanted.limit_bytes);
+        if wanted.folio_bytes > SMALL_FOLIO_BYTES {
+            builder = builder.folio_pages(usize::try_from(wanted.folio_bytes)? / PAGE_BYTES);
+        }
+        if let Some(bytes) = wanted.pool_limit_bytes {
+            builder = builder.pool_limit(bytes);
+        }
+        let pager = builder.build()?;
+        let region = pager.map(*bytes)?;
+        Ok(Self { pager, region })
+    }
+}
+
+impl Memory for Paged {
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.region
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let (stats, pool) = (self.pager.stats(), self.pager.pool().counters());
+        Ok(Stats {
+            resident_bytes: Some(stats.resident_bytes),
+            staging_bytes: Some(stats.staging_bytes),
+            pool_bytes: Some(stats.pool_bytes),
+            kept_bytes: Some(stats.kept_bytes),
+            metadata_bytes: Some(stats.metadata_bytes),
+            zswpin: Some(pool.zswpin),
+            zswpout: Some(pool.zswpout),
+        })
     }
 }
 
