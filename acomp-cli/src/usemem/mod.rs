@@ -89,10 +89,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "thread")]
     mode: Vec<Mode>,
     /// Whether the pager keeps compressed copies, and how it finds pages unchanged.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exact")]
     kept: Vec<Kept>,
     /// What holds the memory.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "none")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "pager")]
     backend: Vec<Backend>,
     /// What the kernel compresses with (see /proc/crypto). SIZE must not come right after it.
     #[arg(long, default_value = "lzo-rle", num_args = 1.., value_name = "NAME")]
