@@ -411,8 +411,8 @@ impl Pool {
         Ok(Maintained { reclaimed, objects_moved, bytes_returned })
     }
 
-    /// Moves objects together, so that memory comes free which is held for few of them. Bounded, and
-    /// without a call of the global allocator. Returns how many were moved.
+    /// Moves objects together, so that memory comes free which is held for few of them. Bounded,
+    /// and without a call of the global allocator. Returns how many were moved.
     pub fn compact(&self) -> usize {
         self.state.objects.compact(COMPACTED_OBJECTS_MAX).objects
     }
