@@ -16,6 +16,11 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// Whether it is the one that this runs on.
+    pub(crate) fn is_this(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// Where a path of the machine is.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();

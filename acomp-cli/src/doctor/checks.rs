@@ -1,5 +1,6 @@
 //! What is looked at, each by itself.
 
+use acomp::pager::Support;
 use procfs::process::{LimitValue, Limits, Status};
 use procfs::{CpuInfo, CryptoTable};
 
@@ -12,6 +13,7 @@ use crate::usemem::kernel::{HUGE_PAGES, PARAMETERS};
 pub(super) const ALL: &[(&str, fn(&Machine) -> Finding)] = &[
     ("kernel", kernel),
     ("userfaultfd", userfaultfd),
+    ("pager", pager),
     ("memory cgroup", memory_cgroup),
     ("zswap", zswap),
     ("zswap compressors", compressors),
@@ -55,6 +57,33 @@ fn userfaultfd(machine: &Machine) -> Finding {
             format!("{found}, faults of system calls may not be served"),
             "sysctl vm.unprivileged_userfaultfd=1",
         ),
+    }
+}
+
+/// What the pager can do, by asking the kernel.
+fn pager(machine: &Machine) -> Finding {
+    if !machine.is_this() {
+        return Finding::new(Missing, "another machine is not asked", "run it there");
+    }
+    match Support::probe() {
+        Err(error) => Finding::new(Missing, error.to_string(), "see `kernel` and `userfaultfd`"),
+        Result::Ok(support) => {
+            let features = [
+                ("move", support.moves),
+                ("write-protect", support.protects),
+                ("poison", support.poisons),
+                ("sigbus", support.signals),
+                ("kernel faults", support.kernel_faults),
+            ];
+            let found: Vec<_> =
+                features.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name).collect();
+            let state = match (support.protects, support.moves && support.kernel_faults) {
+                (true, true) => Ok,
+                (true, false) => Limited,
+                (false, _) => Missing,
+            };
+            Finding::new(state, found.join(" "), "see `kernel` and `userfaultfd`")
+        }
     }
 }
 

@@ -62,9 +62,10 @@ fn states(root: &Path) -> Vec<Value> {
     rows(&["doctor", "--root", path(root)])
 }
 
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "kernel",
     "userfaultfd",
+    "pager",
     "memory cgroup",
     "zswap",
     "zswap compressors",
