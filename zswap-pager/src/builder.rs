@@ -16,6 +16,7 @@ use crate::helpers::{Helped, Helpers};
 use crate::pager::{Pager, Shared};
 use crate::raw::signal;
 use crate::raw::uffd::{Features, Uffd};
+use crate::reclaim::SLICE_PAGES;
 use crate::regions;
 use crate::space::lock;
 use crate::staging::Staging;
@@ -235,7 +236,7 @@ impl Builder {
             uffd,
             eviction: Mutex::new(self.eviction),
             spaces: Mutex::default(),
-            buffers: Buffers::new(2 * cpus + 2, self.folio_pages),
+            buffers: Buffers::new(2 * cpus + 2, self.folio_pages.max(SLICE_PAGES)),
             zeros: vec![[0; PAGE_BYTES]; self.folio_pages].into(),
             keeps: self.kept != Kept::Off,
             moves,

@@ -63,7 +63,7 @@ impl Core {
     }
 }
 
-/// Buffers that pages are decompressed into, made ahead.
+/// Buffers for the pages of a fill or of a slice, made ahead.
 #[derive(Debug)]
 pub(crate) struct Buffers(Mutex<Vec<Box<[Page]>>>);
 

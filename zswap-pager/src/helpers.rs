@@ -12,7 +12,6 @@ use std::thread::{self, JoinHandle};
 use crate::core::Core;
 use crate::fault::Wait;
 use crate::raw::thread::run_when_idle;
-use crate::reclaim::SLICE_PAGES;
 use crate::space::lock;
 
 #[derive(Debug)]
@@ -82,7 +81,7 @@ impl Core {
         let mut idle_rounds = 0;
         while idle_rounds < IDLE_ROUNDS_MAX {
             let is_short = self.used() > self.stored_from_pages();
-            if is_short && (self.stage() | self.drain(SLICE_PAGES, None)) {
+            if is_short && (self.stage() | self.drain(None)) {
                 (idle_rounds, wait) = (0, Wait::default());
             } else {
                 idle_rounds += 1;

@@ -16,32 +16,27 @@ use crate::staging::Slice;
 use crate::window::{Source, WINDOW_PAGES};
 
 impl Core {
-    /// Counts pages as used before they are, and sees to it that the limit admits them.
+    /// Counts pages as used before they are, once the limit admits them; or at last if nothing
+    /// that can be reclaimed is left.
     pub(crate) fn make_room(&self, pages: usize) {
-        let used = self.used.fetch_add(pages, Relaxed) + pages;
-        if used > self.limit_pages {
-            self.reclaim_to(self.limit_pages);
-        }
-        if used > self.events.used_max.load(Relaxed) {
-            self.events.used_max.fetch_max(used, Relaxed);
-        }
-    }
-
-    /// Reclaims until so many pages are used, or until nothing helps. Returns whether they are.
-    fn reclaim_to(&self, pages: usize) -> bool {
-        let mut fruitless = 0;
-        while self.used() > pages && fruitless < FRUITLESS_ROUNDS_MAX {
-            let is_staged = self.stage();
-            let before = self.used();
-            let is_drained = self.drain(SLICE_PAGES, None);
-            // Frames come free when their last slice is drained: their number bounds this.
-            fruitless =
-                if is_staged || is_drained || self.used() < before { 0 } else { fruitless + 1 };
+        let (mut lowest, mut fruitless) = (usize::MAX, 0);
+        loop {
+            let used = self.used();
+            if used + pages <= self.limit_pages || fruitless > FRUITLESS_ROUNDS_MAX {
+                if self.used.compare_exchange_weak(used, used + pages, Relaxed, Relaxed).is_ok() {
+                    self.events.used_max.fetch_max(used + pages, Relaxed);
+                    return;
+                }
+                continue;
+            }
+            // What the pool refuses comes back, and goes again: only less than ever is progress.
+            fruitless = if used < lowest { 0 } else { fruitless + 1 };
+            lowest = lowest.min(used);
+            let (is_staged, is_drained) = (self.stage(), self.drain(None));
             if !is_staged && !is_drained {
                 rustix::thread::sched_yield();
             }
         }
-        self.used() <= pages
     }
 
     /// After so many pages were filled: stores as many, if memory is about to be short.
@@ -59,7 +54,7 @@ impl Core {
         }
         let debt = self.debt.swap(0, Relaxed);
         for _ in 0..debt.div_ceil(SLICE_PAGES) {
-            if !self.drain(SLICE_PAGES, None) && !self.stage() {
+            if !self.drain(None) && !self.stage() {
                 return;
             }
         }
@@ -155,8 +150,8 @@ impl Core {
     }
 
     /// Stores the next staged pages. Whether there were any.
-    pub(crate) fn drain(&self, pages: usize, of: Option<&Arc<Space>>) -> bool {
-        let Some(slice) = self.staging.next(pages, of) else { return false };
+    pub(crate) fn drain(&self, of: Option<&Arc<Space>>) -> bool {
+        let Some(slice) = self.staging.next(SLICE_PAGES, of) else { return false };
         let claimed =
             space_window(&slice).map(|mut window| window.begin_draining(slice.pages.clone()));
         let (staged, kept) = claimed.unwrap_or_default();

@@ -139,7 +139,7 @@ impl Region {
             }
             Advice::PageOut => {
                 windows_of(&pages).for_each(|window| self.page_out(window));
-                while core.drain(crate::reclaim::SLICE_PAGES, Some(&self.space)) {}
+                windows_of(&pages).for_each(|window| self.settle(window));
                 Ok(())
             }
         }
@@ -239,6 +239,8 @@ impl Region {
     /// Lets a window leave, if it can, when there is a frame for it.
     fn page_out(&self, window: usize) {
         let core = self.core();
+        // What came back while the rest of it was on its way out leaves too.
+        self.settle(window);
         let mut wait = Wait::default();
         loop {
             if let Some(frame) = core.staging.take() {
@@ -247,7 +249,18 @@ impl Region {
                 }
                 return;
             }
-            if !core.drain(WINDOW_PAGES, None) {
+            if !core.drain(None) {
+                wait.pause();
+            }
+        }
+    }
+
+    /// Sees to it that nothing of a window is on its way out or in any more. A thread that a fault
+    /// was served for may be here before whoever served it is done.
+    fn settle(&self, window: usize) {
+        let mut wait = Wait::default();
+        while self.space.window(window).is_some_and(|window| window.is_in_transit()) {
+            if !self.core().drain(Some(&self.space)) {
                 wait.pause();
             }
         }
@@ -338,15 +351,9 @@ impl Drop for Region {
         self.forget(0..pages);
         // Frames with pages of it, which nobody needs, are emptied; and whoever was at one of them
         // is waited for: the last one to know the region is to be this.
-        let mut wait = Wait::default();
-        while (0..self.space.windows().len())
-            .any(|window| self.space.window(window).is_some_and(|window| window.is_out()))
-        {
-            if !core.drain(WINDOW_PAGES, Some(&self.space)) {
-                wait.pause();
-            }
-        }
+        (0..self.space.windows().len()).for_each(|window| self.settle(window));
         regions::remove(&self.space);
+        let mut wait = Wait::default();
         while Arc::strong_count(&self.space) > 1 {
             wait.pause();
         }

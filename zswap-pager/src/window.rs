@@ -304,9 +304,9 @@ impl Window {
         !self.is_drained
     }
 
-    /// Whether something of it is staged, or about to be.
-    pub(crate) fn is_out(&self) -> bool {
-        self.out != Out::No
+    /// Whether something of it is on its way out or in.
+    pub(crate) fn is_in_transit(&self) -> bool {
+        self.out != Out::No || self.filling > 0
     }
 
     /// Keeps what is resident where it is.
