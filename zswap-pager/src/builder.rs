@@ -259,6 +259,7 @@ impl Builder {
             mode: self.mode,
             has_kernel_faults: has_kernel_faults && self.mode == FaultMode::Thread,
             next_slot: AtomicU64::new(0),
+            mapping: Mutex::default(),
             core,
         };
         Ok(Pager::new(shared))

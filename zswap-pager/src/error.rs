@@ -55,6 +55,12 @@ pub enum PagerError {
         /// For how many.
         capacity: usize,
     },
+    /// The pager was built for fewer owners.
+    #[error("there is no owner {id}: build the pager for more `owners`")]
+    Owner {
+        /// Who was named.
+        id: u16,
+    },
     /// A page of the range is lost: what was stored of it cannot be had back.
     #[error("a page of the range cannot be had back: its stored copy is damaged")]
     Lost,

@@ -63,13 +63,11 @@ impl Core {
                 continue;
             }
             match self.claim(space, at, self.zeros.len().min(pages.end - at)) {
-                Ok(Some(fill)) => {
-                    let filled = fill.pages.len();
-                    if self.fill_and_relieve(space, &fill) == Served::Lost {
-                        return false;
-                    }
-                    at += filled;
-                }
+                // Of what was claimed all is there now, or the first page.
+                Ok(Some(fill)) => match self.fill_and_relieve(space, &fill) {
+                    Served::Yes => at += 1,
+                    Served::Lost => return false,
+                },
                 Ok(None) => wait.pause(),
                 Err(Lost) => return false,
             }
@@ -78,9 +76,8 @@ impl Core {
     }
 
     fn is_resident(&self, space: &Space, page: usize) -> bool {
-        use crate::window::State;
         let window = space.window(page / WINDOW_PAGES);
-        window.is_some_and(|window| window.get(page % WINDOW_PAGES).state == State::Resident)
+        window.is_some_and(|window| window.is_resident(page % WINDOW_PAGES))
     }
 
     fn claim(&self, space: &Space, page: usize, wanted: usize) -> Result<Option<Fill>, Lost> {

@@ -1,7 +1,7 @@
 //! The pager: what regions have in common, and figures.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use acomp_core::Registry;
 use zswap::{PAGE_BYTES, Pool, Worker};
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) mode: FaultMode,
     pub(crate) has_kernel_faults: bool,
     pub(crate) next_slot: AtomicU64,
+    /// Held while a region gets its number.
+    pub(crate) mapping: Mutex<()>,
 }
 
 impl Pager {
@@ -61,7 +63,8 @@ impl Pager {
     ///
     /// # Errors
     ///
-    /// [`PagerError::System`]; [`PagerError::Capacity`] when there is less of it than bytes.
+    /// [`PagerError::System`]; [`PagerError::Capacity`] when there is less of it than bytes;
+    /// [`PagerError::Owner`] when the pager has no such one.
     pub fn map_with(&self, bytes: usize, options: MapOptions) -> Result<Region, PagerError> {
         Region::map(&self.shared, bytes, options)
     }

@@ -19,10 +19,11 @@ impl Core {
     /// Counts pages as used before they are, once the limit admits them; or at last if nothing
     /// that can be reclaimed is left.
     pub(crate) fn make_room(&self, pages: usize) {
-        let (mut lowest, mut fruitless) = (usize::MAX, 0);
+        let (mut lowest, mut fruitless, mut idle) = (usize::MAX, 0, 0);
         loop {
             let used = self.used();
-            if used + pages <= self.limit_pages || fruitless > FRUITLESS_ROUNDS_MAX {
+            let is_vain = fruitless > FRUITLESS_ROUNDS_MAX || idle > IDLE_ROUNDS_MAX;
+            if used + pages <= self.limit_pages || is_vain {
                 if self.used.compare_exchange_weak(used, used + pages, Relaxed, Relaxed).is_ok() {
                     self.events.used_max.fetch_max(used + pages, Relaxed);
                     return;
@@ -32,8 +33,15 @@ impl Core {
             // What the pool refuses comes back, and goes again: only less than ever is progress.
             fruitless = if used < lowest { 0 } else { fruitless + 1 };
             lowest = lowest.min(used);
-            let (is_staged, is_drained) = (self.stage(), self.drain(None));
-            if !is_staged && !is_drained {
+            let refused = self.events.pages_refused.load(Relaxed);
+            if self.stage() | self.drain(None) {
+                idle = 0;
+                let is_refused = self.events.pages_refused.load(Relaxed) != refused;
+                fruitless += if is_refused { REFUSED_ROUNDS } else { 0 };
+            } else {
+                // Others drain the last slices, or read a frame: perhaps for this very caller. With
+                // no frame in use windows are pinned, or being filled.
+                idle += if self.staging.is_empty() { EMPTY_ROUNDS } else { 1 };
                 rustix::thread::sched_yield();
             }
         }
@@ -103,12 +111,18 @@ impl Core {
         } else {
             self.protect(space, window)
         };
-        if let Some(mut window) = space.window(window) {
+        let left = space.window(window).map_or(0, |mut window| {
             window.end_leaving(self.moves.then_some(frame), staged);
-        }
+            window.resident()
+        });
         if staged > 0 {
             self.events.windows_out.fetch_add(1, Relaxed);
             self.staging.filled(frame, Arc::clone(space), window, staged);
+            if left > 0 {
+                // What could not leave is asked again.
+                let window = WindowId::new(space.id, window);
+                lock(&self.eviction).filled(window, left, Filled::New);
+            }
         }
         staged > 0
     }
@@ -260,7 +274,9 @@ impl Core {
         for _ in 0..SHRINK_TRIES_MAX {
             match stored {
                 Err(StoreError::PoolLimit | StoreError::OwnerLimit { .. }) => {
-                    if self.pool.shrink(owner, SHRUNK_PAGES).pages() == 0 {
+                    let shrunk = self.pool.shrink(owner, SHRUNK_PAGES);
+                    // Those with a second chance have none the next time.
+                    if shrunk.pages() + shrunk.rotated == 0 {
                         break;
                     }
                     self.pool.compact();
@@ -334,8 +350,14 @@ pub(crate) const SLICE_PAGES: usize = 8;
 const VICTIM_TRIES_MAX: usize = 16;
 /// Tries of a move that found a mapping of the process changing.
 const MOVE_TRIES_MAX: usize = 1 << 10;
-/// Tries to find something to reclaim.
+/// Rounds of storing pages that do not leave less than there was.
 const FRUITLESS_ROUNDS_MAX: usize = 64;
+/// A round in which the pool refuses pages is as vain as so many: each is compressed in vain.
+const REFUSED_ROUNDS: usize = 16;
+/// A round in which nobody stores pages is as vain as so many in which others do.
+const EMPTY_ROUNDS: usize = 64;
+/// Rounds in which only others store pages.
+const IDLE_ROUNDS_MAX: usize = 1 << 12;
 /// Before pages are stored, so much is staged.
 const RAMP_PAGES: usize = 1024;
 /// Pages of the pool that make room for a store, and how often.

@@ -15,6 +15,7 @@ use crate::fault::Wait;
 use crate::pager::{Pager, Shared};
 use crate::raw::memory::Mapping;
 use crate::raw::signal::die;
+use crate::raw::uffd::Faults;
 use crate::regions;
 use crate::space::{Space, lock};
 use crate::window::{State, WINDOW_PAGES};
@@ -101,14 +102,23 @@ impl Region {
         let len = len
             .filter(|len| *len > 0)
             .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        if (1..bytes).contains(&options.capacity) {
+            return Err(PagerError::Capacity { capacity: options.capacity });
+        }
+        let core = &shared.core;
+        let owner = options.owner.unwrap_or(Owner::ROOT);
+        if core.pool.owner(owner).is_none() {
+            return Err(PagerError::Owner { id: owner.id() });
+        }
         let pages = len.max(options.capacity).div_ceil(PAGE_BYTES);
         let mapping = Mapping::new(pages)?;
-        let core = &shared.core;
-        core.uffd.register(mapping.area(), !core.moves)?;
+        let faults = if core.moves { Faults::Missing } else { Faults::Both };
+        core.uffd.register(mapping.area(), faults)?;
         // Whole partitions of the pool's index, so that regions do not share any.
         let slots = pages.next_multiple_of(SLOTS_ALIGN) as u64;
         let slot = zswap::Slot(shared.next_slot.fetch_add(slots, Relaxed));
-        let owner = options.owner.unwrap_or(Owner::ROOT);
+        // Until it is in its place a number looks free.
+        let _mapping = lock(&shared.mapping);
         let id = Pager::number(core);
         let space = Arc::new(Space::new(Arc::clone(mapping.area()), slot, owner, id));
         if let Some(place) = lock(&core.spaces).get_mut(id as usize) {
@@ -287,7 +297,7 @@ impl Region {
             }
         };
         let first = self.space.pages_of(window).start;
-        if forgotten.present > 0 {
+        if forgotten.present > 0 || forgotten.has_lost {
             let present = first + pages.start..first + pages.end;
             if self.space.area.discard(present).is_err() {
                 die("pages cannot be taken away");
@@ -342,6 +352,8 @@ impl fmt::Debug for Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        // First, as faults of it may still come: those that were over before they were read.
+        regions::remove(&self.space);
         let core = self.core();
         lock(&core.eviction).unmap(self.space.id);
         if let Some(place) = lock(&core.spaces).get_mut(self.space.id as usize) {
@@ -351,12 +363,14 @@ impl Drop for Region {
         self.forget(0..pages);
         // Frames with pages of it, which nobody needs, are emptied; and whoever was at one of them
         // is waited for: the last one to know the region is to be this.
-        (0..self.space.windows().len()).for_each(|window| self.settle(window));
-        regions::remove(&self.space);
         let mut wait = Wait::default();
         while Arc::strong_count(&self.space) > 1 {
-            wait.pause();
+            if !core.drain(Some(&self.space)) {
+                wait.pause();
+            }
         }
+        // What such a late fault has brought.
+        self.forget(0..pages);
         if core.uffd.unregister(&self.space.area).is_err() {
             die("a region cannot be given up");
         }
@@ -400,3 +414,30 @@ impl Drop for Pinned<'_> {
 
 /// Slots in a partition of the pool's index.
 const SLOTS_ALIGN: usize = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use acomp_algs as _;
+    use acomp_core::Registry;
+
+    use super::*;
+
+    /// `madvise(MADV_DONTNEED)` by the program: zeros, as for other memory, and no page is
+    /// taken for another.
+    #[test]
+    fn pages_that_are_discarded_behind_its_back_are_zeros() {
+        let Ok(pager) = Pager::builder(Registry::global()).limit(4 << 20).build() else {
+            eprintln!("NOTHING IS TESTED HERE: no userfaultfd");
+            return;
+        };
+        let mut region = pager.map(2 << 20).unwrap();
+        region.fill(7);
+        region.space.area.discard(3..5).unwrap();
+        assert_eq!(region[3 * PAGE_BYTES], 0, "touched before its window leaves");
+        region.advise(0..region.len(), Advice::PageOut).unwrap();
+        for (at, page) in region.chunks(PAGE_BYTES).enumerate() {
+            let wanted = if (3..5).contains(&at) { 0 } else { 7 };
+            assert!(page.iter().all(|byte| *byte == wanted), "page {at}");
+        }
+    }
+}

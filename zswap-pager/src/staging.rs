@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::raw::memory::Frame;
-use crate::raw::uffd::Uffd;
+use crate::raw::uffd::{Faults, Uffd};
 use crate::space::{Space, lock};
 use crate::window::WINDOW_PAGES;
 
@@ -55,7 +55,7 @@ impl Staging {
     pub(crate) fn new(frames: usize, uffd: Option<&Uffd>) -> io::Result<Self> {
         let new = |_| {
             let frame = Frame::new(WINDOW_PAGES)?;
-            uffd.map(|uffd| uffd.register(frame.area(), false)).transpose()?;
+            uffd.map(|uffd| uffd.register(frame.area(), Faults::Protected)).transpose()?;
             Ok(RwLock::new(frame))
         };
         Ok(Self {
@@ -87,6 +87,12 @@ impl Staging {
     /// Gives back a frame that is empty.
     pub(crate) fn put(&self, frame: u16) {
         lock(&self.queue).free.push(frame);
+    }
+
+    /// Whether no frame is in use.
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.free.len() == queue.contents.len()
     }
 
     /// A frame that was taken has pages of a window.

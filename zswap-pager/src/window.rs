@@ -150,6 +150,11 @@ impl Window {
         self.resident.into()
     }
 
+    /// Whether a page is in the region, and not about to leave.
+    pub(crate) fn is_resident(&self, at: usize) -> bool {
+        self.get(at).state == State::Resident && self.out != Out::Leaving
+    }
+
     /// Claims a page for being filled, and those behind it that come from the same source, up to
     /// so many in all.
     pub(crate) fn claim(&mut self, at: usize, pages_max: usize, keeps: bool) -> Claim {
@@ -335,7 +340,8 @@ impl Window {
             let is_in_place = page.state == State::Staged && self.out == Out::InPlace;
             self.resident -= u16::from(is_resident);
             forgotten.present += usize::from(is_resident || is_in_place);
-            let is_stored = page.state == State::Stored || page.is_kept;
+            forgotten.has_lost |= page.state == State::Lost;
+            let is_stored = page.is_kept || matches!(page.state, State::Stored | State::Lost);
             forgotten.stored[at / 64 % 4] |= u64::from(is_stored) << (at % 64);
             self.set(at, PageState { state: State::Busy, ..page });
         }
@@ -357,6 +363,8 @@ impl Window {
 pub(crate) struct Forgotten {
     /// Pages in the region.
     pub(crate) present: usize,
+    /// Some are lost, and perhaps errors in the region.
+    pub(crate) has_lost: bool,
     /// A bit for each page of the window that the pool has.
     stored: [u64; WINDOW_PAGES / 64],
 }
@@ -364,5 +372,102 @@ pub(crate) struct Forgotten {
 impl Forgotten {
     pub(crate) fn is_stored(&self, at: usize) -> bool {
         self.stored[at / 64 % 4] >> (at % 64) & 1 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each step of a reclaim, with whoever comes in between.
+    #[test]
+    fn pages_that_are_about_to_leave_are_waited_for() {
+        let mut window = resident(0..3);
+        assert!(window.begin_leaving());
+        assert!(!window.begin_leaving(), "one at a time");
+        assert_eq!(window.claim(0, 1, true), Claim::Wait);
+        assert!(!window.is_resident(0), "a pin waits too");
+        assert!(window.begin_forgetting(0..1).is_none());
+        assert_eq!(window.staged(0..3), 3);
+        window.end_leaving(Some(7), 3);
+        let from = Source::Frame(7);
+        assert_eq!(window.claim(0, 9, true), Claim::Fill { first: 0, pages: 3, from });
+        assert_eq!(window.claim(1, 1, true), Claim::Wait, "it is somebody's");
+    }
+
+    #[test]
+    fn nothing_leaves_while_pages_come_or_are_pinned() {
+        let mut window = resident(0..1);
+        assert!(matches!(window.claim(5, 1, true), Claim::Fill { .. }));
+        assert!(!window.begin_leaving());
+        assert!(!window.publish(5..6, Source::Zeros));
+        window.pin();
+        assert!(!window.begin_leaving());
+        window.unpin();
+        assert!(window.begin_leaving());
+        window.end_leaving(Some(1), 0);
+        assert!(!window.is_in_transit(), "nothing could be moved");
+    }
+
+    /// Drained, while two read the frame: the last of them empties it, and nobody else.
+    #[test]
+    fn the_last_reader_empties_the_frame() {
+        let mut window = staged(0..4, 3);
+        let from = Source::Frame(3);
+        assert!(matches!(window.claim(0, 1, true), Claim::Fill { .. }));
+        assert!(matches!(window.claim(2, 1, true), Claim::Fill { .. }));
+        assert_eq!(window.begin_draining(0..8), (0b1010, 0), "what is not being rescued");
+        window.drained(1, false);
+        window.drained(3, true);
+        assert!(!window.end_staging());
+        assert!(!window.publish(0..1, from));
+        assert!(window.is_in_transit());
+        assert!(window.publish(2..3, from));
+        assert!(!window.is_in_transit());
+        assert_eq!(window.resident(), 2);
+    }
+
+    /// A page that the pool refused reads the frame like a rescue: the slice that it is of is not
+    /// drained before.
+    #[test]
+    fn a_refused_page_is_back_before_the_frame_goes() {
+        let mut window = staged(0..2, 3);
+        assert_eq!(window.begin_draining(0..8), (0b11, 0));
+        window.drained(0, false);
+        let from = window.refused(1);
+        assert_eq!(from, Source::Frame(3));
+        assert!(!window.publish(1..2, from));
+        assert!(window.end_staging());
+        assert!(window.is_resident(1));
+        assert_eq!(window.get(0).state, State::Stored);
+    }
+
+    /// A slice that somebody else drained meanwhile has nothing left.
+    #[test]
+    fn a_forgotten_page_is_not_drained() {
+        let mut window = staged(0..2, 3);
+        assert!(window.begin_forgetting(0..2).is_some_and(|forgotten| forgotten.present == 0));
+        assert_eq!(window.begin_draining(0..8), (0, 0));
+        assert!(window.end_staging(), "nobody reads the frame");
+        window.forgotten(0..2);
+        assert_eq!(window.get(1).state, State::Untouched);
+        assert!(!window.is_in_transit());
+    }
+
+    fn resident(pages: Range<usize>) -> Window {
+        let mut window = Window::new();
+        let claim = window.claim(pages.start, pages.len(), true);
+        let from = Source::Zeros;
+        assert_eq!(claim, Claim::Fill { first: pages.start, pages: pages.len(), from });
+        assert!(!window.publish(pages, from));
+        window
+    }
+
+    fn staged(pages: Range<usize>, frame: u16) -> Window {
+        let mut window = resident(pages.clone());
+        assert!(window.begin_leaving());
+        assert_eq!(window.staged(0..WINDOW_PAGES), pages.len());
+        window.end_leaving(Some(frame), pages.len());
+        window
     }
 }

@@ -25,6 +25,17 @@ pub(crate) struct Uffd {
 /// What it can do, as bits of `UFFD_FEATURE_*`.
 pub(crate) type Features = u64;
 
+/// Which accesses are faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Faults {
+    /// To a page that is missing.
+    Missing,
+    /// Writes to a page that is protected. A missing one is zeros: in a frame, to which nobody
+    /// writes, one that was taken from its region behind the pager's back.
+    Protected,
+    Both,
+}
+
 /// What came through the descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -94,13 +105,16 @@ impl Uffd {
         Ok(arg.features)
     }
 
-    /// From now on missing pages of the mapping are faults, and writes to protected ones if so
-    /// wanted.
-    pub(crate) fn register(&self, area: &Area, protects: bool) -> io::Result<()> {
-        let protect = if protects { sys::UFFDIO_REGISTER_MODE_WP } else { 0 };
+    /// From now on these accesses to the mapping are faults.
+    pub(crate) fn register(&self, area: &Area, faults: Faults) -> io::Result<()> {
+        let mode = match faults {
+            Faults::Missing => sys::UFFDIO_REGISTER_MODE_MISSING,
+            Faults::Protected => sys::UFFDIO_REGISTER_MODE_WP,
+            Faults::Both => sys::UFFDIO_REGISTER_MODE_MISSING | sys::UFFDIO_REGISTER_MODE_WP,
+        };
         let mut arg = sys::uffdio_register {
             range: range_of(area, 0..area.pages()),
-            mode: u64::from(sys::UFFDIO_REGISTER_MODE_MISSING | protect),
+            mode: mode.into(),
             ioctls: 0,
         };
         // Touching what is registered waits for this descriptor, nothing else changes.
