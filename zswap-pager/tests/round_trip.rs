@@ -1,5 +1,7 @@
 //! Every byte comes back, while memory is short all the time.
 
+#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
+
 mod support;
 
 use std::thread;
