@@ -19,29 +19,26 @@ impl Core {
     /// Counts pages as used before they are, once the limit admits them; or at last if nothing
     /// that can be reclaimed is left.
     pub(crate) fn make_room(&self, pages: usize) {
-        let (mut lowest, mut fruitless, mut idle) = (usize::MAX, 0, 0);
+        let mut vain = 0;
         loop {
             let used = self.used();
-            let is_vain = fruitless > FRUITLESS_ROUNDS_MAX || idle > IDLE_ROUNDS_MAX;
-            if used + pages <= self.limit_pages || is_vain {
+            if used + pages <= self.limit_pages || vain > VAIN_ROUNDS_MAX {
                 if self.used.compare_exchange_weak(used, used + pages, Relaxed, Relaxed).is_ok() {
                     self.events.used_max.fetch_max(used + pages, Relaxed);
                     return;
                 }
                 continue;
             }
-            // What the pool refuses comes back, and goes again: only less than ever is progress.
-            fruitless = if used < lowest { 0 } else { fruitless + 1 };
-            lowest = lowest.min(used);
             let refused = self.events.pages_refused.load(Relaxed);
             if self.stage() | self.drain(None) {
-                idle = 0;
+                // What is stored makes room, be it for others who came first. What the pool refuses
+                // comes back, and would go again.
                 let is_refused = self.events.pages_refused.load(Relaxed) != refused;
-                fruitless += if is_refused { REFUSED_ROUNDS } else { 0 };
+                vain += if is_refused { REFUSED_ROUNDS } else { 0 };
             } else {
                 // Others drain the last slices, or read a frame: perhaps for this very caller. With
                 // no frame in use windows are pinned, or being filled.
-                idle += if self.staging.is_empty() { EMPTY_ROUNDS } else { 1 };
+                vain += if self.staging.is_empty() { EMPTY_ROUNDS } else { 1 };
                 rustix::thread::sched_yield();
             }
         }
@@ -350,14 +347,12 @@ pub(crate) const SLICE_PAGES: usize = 8;
 const VICTIM_TRIES_MAX: usize = 16;
 /// Tries of a move that found a mapping of the process changing.
 const MOVE_TRIES_MAX: usize = 1 << 10;
-/// Rounds of storing pages that do not leave less than there was.
-const FRUITLESS_ROUNDS_MAX: usize = 64;
-/// A round in which the pool refuses pages is as vain as so many: each is compressed in vain.
-const REFUSED_ROUNDS: usize = 16;
-/// A round in which nobody stores pages is as vain as so many in which others do.
-const EMPTY_ROUNDS: usize = 64;
 /// Rounds in which only others store pages.
-const IDLE_ROUNDS_MAX: usize = 1 << 12;
+const VAIN_ROUNDS_MAX: usize = 1 << 12;
+/// A round in which nobody stores pages is as vain as so many of those.
+const EMPTY_ROUNDS: usize = 1 << 6;
+/// One in which pages were compressed and the pool refused them.
+const REFUSED_ROUNDS: usize = 1 << 10;
 /// Before pages are stored, so much is staged.
 const RAMP_PAGES: usize = 1024;
 /// Pages of the pool that make room for a store, and how often.

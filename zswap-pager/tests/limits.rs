@@ -8,7 +8,8 @@ use zswap::{FileDevice, Owner};
 use zswap_pager::{Advice, MapOptions};
 
 use support::{
-    KINDS, Kind, LIMIT, MIB, PAGE_BYTES, assert_empty, assert_settled, content, fill, mix, verify,
+    KINDS, Kind, LIMIT_BYTES, MIB, PAGE_BYTES, assert_empty, assert_settled, content, fill, mix,
+    verify,
 };
 
 /// What the pool refuses stays in memory, over the limit, and is what it was.
@@ -21,7 +22,7 @@ fn pages_that_the_pool_refuses_stay() {
         verify(&region, 1);
         let stats = pager.stats();
         assert!(stats.pages_refused > 0, "{kind:?} {stats:?}");
-        assert!(stats.resident_bytes > LIMIT as u64, "{kind:?} {stats:?}");
+        assert!(stats.resident_bytes > LIMIT_BYTES as u64, "{kind:?} {stats:?}");
         // Objects share groups of pages, of which the last one is begun below the limit.
         assert!(stats.pool_bytes <= MIB as u64 + (64 << 10), "{kind:?} {stats:?}");
         assert_eq!(stats.pages_lost, 0);
@@ -64,7 +65,7 @@ fn a_device_takes_what_the_pool_has_no_room_for() {
         }
         let stats = pager.stats();
         assert!(pager.pool().counters().written_back_pages > 0, "{kind:?} {stats:?}");
-        assert!(stats.used_bytes_max <= LIMIT as u64, "{kind:?} {stats:?}");
+        assert!(stats.used_bytes_max <= LIMIT_BYTES as u64, "{kind:?} {stats:?}");
         // What is refused at first is taken later: all of it can leave.
         assert_settled(&pager, &[&region]);
         drop(region);
@@ -92,7 +93,7 @@ fn kept_copies_make_room() {
         let stats = pager.stats();
         assert!(stats.pages_unmodified > 0, "copies served: {kind:?} {stats:?}");
         assert_eq!(stats.pages_refused, 0, "{kind:?} {stats:?}");
-        assert!(stats.used_bytes_max <= LIMIT as u64, "{kind:?} {stats:?}");
+        assert!(stats.used_bytes_max <= LIMIT_BYTES as u64, "{kind:?} {stats:?}");
     }
 }
 

@@ -129,7 +129,7 @@ fn sigbus_mode_asks_for_promises() {
 /// A region whose pages are all stored, one of which will be lost when the switch is set.
 fn damaged(kind: Kind) -> Option<(Pager, Region, Arc<AtomicBool>)> {
     let (toy, switch) = Toy::new(AlgFlags::NEVER_BLOCKS | AlgFlags::NO_ALLOC_AFTER_OPEN);
-    let builder = toy.builder().limit(support::LIMIT as u64).mode(kind.mode).kept(Kept::Off);
+    let builder = toy.builder().limit(support::LIMIT_BYTES as u64).mode(kind.mode).kept(Kept::Off);
     let pager = support::build(builder.without(kind.without))?;
     let mut region = pager.map(2 * MIB).unwrap();
     for (at, page) in region.chunks_mut(PAGE_BYTES).enumerate() {

@@ -9,7 +9,9 @@ use acomp_core::Registry;
 use zswap::Owner;
 use zswap_pager::{Advice, FaultMode, KernelFaults, MapOptions, Pager, PagerError, Without};
 
-use support::{KINDS, Kind, LIMIT, MIB, PAGE_BYTES, assert_empty, assert_settled, fill, verify};
+use support::{
+    KINDS, Kind, LIMIT_BYTES, MIB, PAGE_BYTES, assert_empty, assert_settled, fill, verify,
+};
 
 #[test]
 fn advice_moves_pages_and_changes_none() {
@@ -29,7 +31,7 @@ fn advice_moves_pages_and_changes_none() {
 
         // More than the limit: the last ones are there.
         region.advise(0..region.len(), Advice::WillNeed).unwrap();
-        assert!(pager.stats().used_bytes_max <= LIMIT as u64, "{kind:?}");
+        assert!(pager.stats().used_bytes_max <= LIMIT_BYTES as u64, "{kind:?}");
         region.advise(0..region.len(), Advice::Cold).unwrap();
         verify(&region, 1);
         // Half a page is that page.
@@ -239,7 +241,7 @@ fn system_calls_reach_pinned_pages_in_sigbus_mode() {
 #[test]
 fn builders_refuse_what_cannot_be() {
     let limit = |bytes| Pager::builder(Registry::global()).limit(bytes).build();
-    assert!(matches!(limit(LIMIT as u64 - 1), Err(PagerError::Limit { .. })));
+    assert!(matches!(limit(LIMIT_BYTES as u64 - 1), Err(PagerError::Limit { .. })));
     assert!(matches!(limit(0), Err(PagerError::Limit { .. })));
     let none = Pager::builder(Registry::global()).compressor("none-such").build();
     assert!(matches!(none, Err(PagerError::Open(_) | PagerError::NotPermitted)), "{none:?}");

@@ -8,7 +8,7 @@ use std::thread;
 
 use zswap_pager::{FaultMode, Kept, Without};
 
-use support::{Kind, LIMIT, MIB, PAGE_BYTES, assert_empty, assert_settled, fill, verify};
+use support::{Kind, LIMIT_BYTES, MIB, PAGE_BYTES, assert_empty, assert_settled, fill, verify};
 
 #[test]
 fn a_thread_serves() {
@@ -85,7 +85,10 @@ fn threads_write_and_read(mode: FaultMode, without: Without) {
                 });
             }
             let stats = pager.stats();
-            assert!(stats.used_bytes_max <= (LIMIT + LIMIT / 20) as u64, "{kind:?} {stats:?}");
+            assert!(
+                stats.used_bytes_max <= (LIMIT_BYTES + LIMIT_BYTES / 20) as u64,
+                "{kind:?} {stats:?}"
+            );
             assert_eq!((stats.pages_refused, stats.pages_lost), (0, 0), "{kind:?} {stats:?}");
             assert_eq!(stats.pages_unmodified > 0, kept != Kept::Off, "{kind:?} {stats:?}");
             assert_settled(&pager, &[&region]);

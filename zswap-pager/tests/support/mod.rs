@@ -14,7 +14,7 @@ use zswap_pager::{Advice, Builder, FaultMode, Fifo, Kept, Pager, PagerError, Reg
 
 pub(crate) const PAGE_BYTES: usize = 4096;
 pub(crate) const MIB: usize = 1 << 20;
-pub(crate) const LIMIT: usize = 4 * MIB;
+pub(crate) const LIMIT_BYTES: usize = 4 * MIB;
 
 /// What tests go through.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl Kind {
 
     pub(crate) fn builder(self) -> Builder {
         let builder = Pager::builder(Registry::global())
-            .limit(LIMIT as u64)
+            .limit(LIMIT_BYTES as u64)
             .mode(self.mode)
             .without(self.without)
             .kept(self.kept);
