@@ -132,7 +132,10 @@ impl Builder {
         let device = self
             .device
             .map(|device| Blocks::new(device.blocks()).map(|blocks| Device { device, blocks }));
-        let config = Config::new(max_bytes).reserve_bytes(self.reserve_bytes);
+        let mut config = Config::new(max_bytes).reserve_bytes(self.reserve_bytes);
+        if self.housekeeping == Housekeeping::Faults {
+            config = config.small_pages();
+        }
         let state = State {
             contexts,
             tree: Tree::new(entries_max).map_err(no_memory)?,
@@ -163,7 +166,7 @@ pub enum Housekeeping {
     /// limit.
     Apart,
     /// As [`Apart`](Self::Apart), but whoever stores takes memory from the system when the reserve
-    /// runs low, which is no call of the global allocator. For those who serve page faults, and
+    /// runs low, in small pages, which is no call of the global allocator. For those who serve page faults, and
     /// can neither allocate nor wait for another thread.
     Faults,
 }

@@ -156,13 +156,17 @@ impl Memory {
     pub(crate) fn new(chunks_max: usize, cells_max: usize) -> io::Result<Self> {
         let bytes = chunks_max.checked_mul(CHUNK_BYTES).filter(|bytes| *bytes <= MEMORY_BYTES_MAX);
         let region = Region::reserve(bytes.ok_or(io::ErrorKind::OutOfMemory)?)?;
-        // Objects that are stored in a row lie far apart: each would miss the TLB.
-        region.prefer_large_pages();
         Ok(Self {
             region,
             frames: Table::new(chunks_max * CHUNK_FRAMES)?,
             cells: Table::new(cells_max)?,
         })
+    }
+
+    /// Asks for large pages behind chunks to come, as the system has them: objects that are stored
+    /// in a row lie far apart, and each would miss the TLB.
+    pub(crate) fn prefer_large_pages(&self) {
+        self.region.prefer_large_pages();
     }
 
     /// Takes the memory of a chunk from the system, and admits its frames.

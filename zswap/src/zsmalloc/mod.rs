@@ -76,14 +76,18 @@ impl Zsmalloc {
     /// [`MapError::TooLarge`] when that is more than 1 TiB; [`MapError::System`] when the system
     /// refuses.
     pub fn new(config: Config) -> Result<Self, MapError> {
-        let Config { max_bytes, reserve_bytes } = config;
+        let Config { max_bytes, reserve_bytes, has_large_pages } = config;
         if max_bytes > MEMORY_BYTES_MAX {
             return Err(MapError::TooLarge { max_bytes });
         }
         let chunks_max = max_bytes.div_ceil(CHUNK_BYTES).max(1);
         let cells_max = (chunks_max * CHUNK_BYTES / CELL_BYTES_MIN).min(1 << OWNERS_MAX_LOG);
+        let memory = Memory::new(chunks_max, cells_max)?;
+        if has_large_pages {
+            memory.prefer_large_pages();
+        }
         let zsmalloc = Self {
-            memory: Memory::new(chunks_max, cells_max)?,
+            memory,
             links: Table::new(chunks_max * CHUNK_FRAMES)?,
             reserve: Reserve::new(chunks_max, reserve_bytes)?,
             numbers: Numbers::new(reserve_bytes / CELL_BYTES_AHEAD),
@@ -263,19 +267,28 @@ impl Zsmalloc {
 pub struct Config {
     max_bytes: usize,
     reserve_bytes: usize,
+    has_large_pages: bool,
 }
 
 impl Config {
     /// So much memory for objects, the reserve included, in pieces of 2 MiB.
     #[must_use]
     pub const fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, reserve_bytes: RESERVE_BYTES }
+        Self { max_bytes, reserve_bytes: RESERVE_BYTES, has_large_pages: true }
     }
 
     /// So much of it committed ahead; else 4 MiB.
     #[must_use]
     pub const fn reserve_bytes(self, reserve_bytes: usize) -> Self {
         Self { reserve_bytes, ..self }
+    }
+
+    /// No large pages. They make each access a little faster, but take 2 MiB at once from the
+    /// system, which may have to clear them, or to get them from a hypervisor: milliseconds, which
+    /// a page fault should not wait for.
+    #[must_use]
+    pub const fn small_pages(self) -> Self {
+        Self { has_large_pages: false, ..self }
     }
 }
 
