@@ -16,12 +16,11 @@ use crate::helpers::{Helped, Helpers};
 use crate::pager::{Pager, Shared};
 use crate::raw::signal;
 use crate::raw::uffd::{Features, Uffd};
-use crate::reclaim::SLICE_PAGES;
 use crate::regions;
 use crate::space::lock;
 use crate::staging::Staging;
 use crate::support::{Support, refused};
-use crate::window::WINDOW_PAGES;
+use crate::window::{SLICE_PAGES_MAX, WINDOW_PAGES};
 
 /// Who serves a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +83,7 @@ pub struct Builder {
     limit_bytes: u64,
     pool_limit_bytes: Option<u64>,
     folio_pages: usize,
+    batch_pages: usize,
     staging_bytes: Option<u64>,
     headroom_bytes: u64,
     helpers: usize,
@@ -104,6 +104,7 @@ impl Builder {
             limit_bytes: LIMIT_BYTES,
             pool_limit_bytes: None,
             folio_pages: FOLIO_PAGES,
+            batch_pages: BATCH_PAGES,
             staging_bytes: None,
             headroom_bytes: 0,
             helpers: 0,
@@ -140,6 +141,13 @@ impl Builder {
     /// Pages that one fault brings back at most, where accesses are sequential: 1 to 256, else 64.
     pub fn folio_pages(mut self, pages: usize) -> Self {
         self.folio_pages = pages.clamp(1, WINDOW_PAGES);
+        self
+    }
+
+    /// Pages that are stored at once, and the most that a fault has to store: 1 to 64, else 8, the
+    /// sub-batch of the pool.
+    pub fn batch_pages(mut self, pages: usize) -> Self {
+        self.batch_pages = pages.clamp(1, SLICE_PAGES_MAX);
         self
     }
 
@@ -236,11 +244,12 @@ impl Builder {
             uffd,
             eviction: Mutex::new(self.eviction),
             spaces: Mutex::default(),
-            buffers: Buffers::new(2 * cpus + 2, self.folio_pages.max(SLICE_PAGES)),
+            buffers: Buffers::new(2 * cpus + 2, self.folio_pages.max(self.batch_pages)),
             zeros: vec![[0; PAGE_BYTES]; self.folio_pages].into(),
             keeps: self.kept != Kept::Off,
             moves,
             limit_pages,
+            slice_pages: self.batch_pages,
             headroom_pages,
             used: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
@@ -345,6 +354,7 @@ impl Pager {
 pub const LIMIT_BYTES_MIN: u64 = 4 << 20;
 const LIMIT_BYTES: u64 = 1 << 30;
 const FOLIO_PAGES: usize = 64;
+const BATCH_PAGES: usize = 8;
 /// One in so many pages of the limit is staged.
 const STAGING_PART: usize = 8;
 const STAGING_PAGES_MIN: usize = 2 * WINDOW_PAGES;

@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) limit_pages: usize,
     /// So far below the limit, as many pages are stored as are filled.
     pub(crate) headroom_pages: usize,
+    /// Pages that are stored at once, at most.
+    pub(crate) slice_pages: usize,
     /// Pages in regions and frames.
     pub(crate) used: AtomicUsize,
     /// Pages of pinned windows.

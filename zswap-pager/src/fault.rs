@@ -82,7 +82,8 @@ impl Core {
 
     fn claim(&self, space: &Space, page: usize, wanted: usize) -> Result<Option<Fill>, Lost> {
         let window = page / WINDOW_PAGES;
-        let wanted = wanted.min(space.pages_of(window).end.saturating_sub(page));
+        let end = space.pages_of(window).end.min(space.len());
+        let wanted = wanted.min(end.saturating_sub(page));
         let claim = |mut locked: std::sync::MutexGuard<'_, crate::window::Window>| {
             locked.claim(page % WINDOW_PAGES, wanted, self.keeps)
         };

@@ -14,7 +14,7 @@ use rustix::thread::{CpuSet, Pid, gettid, sched_getcpu, sched_setaffinity};
 
 use crate::core::Core;
 use crate::fault::Served;
-use crate::raw::signal::die;
+use crate::raw::signal::{die, say};
 use crate::raw::thread::block_signals;
 use crate::raw::uffd::Event;
 use crate::regions;
@@ -96,6 +96,7 @@ fn serve(core: &Core, address: usize) {
     match regions::serve(address) {
         Some(Served::Yes) => {}
         Some(Served::Lost) => {
+            say(&["a page of a region cannot be had back: whoever touches it gets SIGBUS"]);
             // From then on the access is an error of its own.
             let poisoned = regions::find_page(address)
                 .map(|(space, page)| core.uffd.poison(&space.area, page));

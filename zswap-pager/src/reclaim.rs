@@ -54,11 +54,11 @@ impl Core {
         if used <= self.stored_from_pages() || self.is_helped(pages) {
             return;
         }
-        if self.debt.fetch_add(pages, Relaxed) + pages < SLICE_PAGES {
+        if self.debt.fetch_add(pages, Relaxed) + pages < self.slice_pages {
             return;
         }
         let debt = self.debt.swap(0, Relaxed);
-        for _ in 0..debt.div_ceil(SLICE_PAGES) {
+        for _ in 0..debt.div_ceil(self.slice_pages) {
             if !self.drain(None) && !self.stage() {
                 return;
             }
@@ -162,7 +162,7 @@ impl Core {
 
     /// Stores the next staged pages. Whether there were any.
     pub(crate) fn drain(&self, of: Option<&Arc<Space>>) -> bool {
-        let Some(slice) = self.staging.next(SLICE_PAGES, of) else { return false };
+        let Some(slice) = self.staging.next(self.slice_pages, of) else { return false };
         let claimed =
             space_window(&slice).map(|mut window| window.begin_draining(slice.pages.clone()));
         let (staged, kept) = claimed.unwrap_or_default();
@@ -341,8 +341,6 @@ fn runs(mut bits: u64) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Pages that are drained at once: a sub-batch of the pool.
-pub(crate) const SLICE_PAGES: usize = 8;
 /// Windows that are asked whether they can leave.
 const VICTIM_TRIES_MAX: usize = 16;
 /// Tries of a move that found a mapping of the process changing.

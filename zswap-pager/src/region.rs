@@ -120,7 +120,8 @@ impl Region {
         // Until it is in its place a number looks free.
         let _mapping = lock(&shared.mapping);
         let id = Pager::number(core);
-        let space = Arc::new(Space::new(Arc::clone(mapping.area()), slot, owner, id));
+        let space =
+            Arc::new(Space::new(Arc::clone(mapping.area()), slot, owner, id, len / PAGE_BYTES));
         if let Some(place) = lock(&core.spaces).get_mut(id as usize) {
             *place = Some(Arc::clone(&space));
         }
@@ -207,6 +208,7 @@ impl Region {
             self.forget(len / PAGE_BYTES..self.len / PAGE_BYTES);
         }
         self.len = len;
+        self.space.set_len(len / PAGE_BYTES);
         Ok(())
     }
 

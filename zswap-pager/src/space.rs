@@ -1,6 +1,7 @@
 //! What is known of a region, by whoever serves its faults and reclaims its pages.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zswap::{Owner, PAGE_BYTES, Slot};
@@ -18,15 +19,25 @@ pub(crate) struct Space {
     /// Its number among the regions of its pager.
     pub(crate) id: u32,
     windows: Box<[Mutex<Window>]>,
+    /// Pages that are the program's: no others are filled around a fault.
+    len: AtomicUsize,
     pub(crate) streams: Mutex<Streams>,
 }
 
 impl Space {
-    pub(crate) fn new(area: Arc<Area>, slot: Slot, owner: Owner, id: u32) -> Self {
+    pub(crate) fn new(area: Arc<Area>, slot: Slot, owner: Owner, id: u32, len: usize) -> Self {
         let windows = area.pages().div_ceil(WINDOW_PAGES);
         let windows: Box<[_]> = (0..windows).map(|_| Mutex::new(Window::new())).collect();
         memory::lock(&windows);
-        Self { area, slot, owner, id, windows, streams: Mutex::new(Streams::new()) }
+        Self {
+            area,
+            slot,
+            owner,
+            id,
+            windows,
+            len: AtomicUsize::new(len),
+            streams: Mutex::new(Streams::new()),
+        }
     }
 
     pub(crate) fn windows(&self) -> &[Mutex<Window>] {
@@ -36,6 +47,15 @@ impl Space {
     /// Locks a window.
     pub(crate) fn window(&self, number: usize) -> Option<MutexGuard<'_, Window>> {
         self.windows.get(number).map(lock)
+    }
+
+    /// How many pages are the program's.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    pub(crate) fn set_len(&self, pages: usize) {
+        self.len.store(pages, Relaxed);
     }
 
     /// The page of an address.

@@ -16,6 +16,8 @@
 
 use std::ops::Range;
 
+/// Pages that are drained at once, at most: bits of a word.
+pub(crate) const SLICE_PAGES_MAX: usize = 64;
 /// Pages in a window.
 pub(crate) const WINDOW_PAGES: usize = 256;
 
@@ -265,7 +267,7 @@ impl Window {
     /// `range.start + i`: those that are, and those of them that the pool has a copy of.
     pub(crate) fn begin_draining(&mut self, range: Range<usize>) -> (u64, u64) {
         let (mut staged, mut kept) = (0, 0);
-        for (bit, at) in range.enumerate().take(u64::BITS as usize) {
+        for (bit, at) in range.enumerate().take(SLICE_PAGES_MAX) {
             let page = self.get(at);
             if page.state == State::Staged {
                 staged |= 1 << bit;

@@ -16,6 +16,7 @@ pub(super) struct Wanted {
     pub(super) case: Case,
     pub(super) bytes: usize,
     pub(super) folio_bytes: u64,
+    pub(super) batch_pages: Option<u8>,
     /// The share of this process; of resident and staging memory.
     pub(super) limit_bytes: u64,
     /// The share of this process; of what is kept compressed, and metadata.
@@ -92,6 +93,9 @@ impl Paged {
             .limit(wanted.limit_bytes);
         if wanted.folio_bytes > SMALL_FOLIO_BYTES {
             builder = builder.folio_pages(usize::try_from(wanted.folio_bytes)? / PAGE_BYTES);
+        }
+        if let Some(pages) = wanted.batch_pages {
+            builder = builder.batch_pages(pages.into());
         }
         if let Some(bytes) = wanted.pool_limit_bytes {
             builder = builder.pool_limit(bytes);

@@ -82,6 +82,9 @@ pub(crate) struct Args {
     /// Size of a folio: 4K, or what the kernel has. 4K takes huge pages away.
     #[arg(long, default_value = "4K", value_parser = parse_bytes, value_name = "SIZE")]
     folio: u64,
+    /// Pages that the pager compresses at once, 1 to 64; else 8.
+    #[arg(long, value_name = "PAGES", value_parser = clap::value_parser!(u8).range(1..=64))]
+    batch: Option<u8>,
     /// What the pager compresses with (see `acomp list`). SIZE must not come right after it.
     #[arg(long, default_value = "lz4", num_args = 1.., value_name = "NAME")]
     compressor: Vec<String>,
@@ -161,6 +164,7 @@ impl Args {
             case: case.clone(),
             bytes: usize::try_from(bytes)?,
             folio_bytes: self.folio,
+            batch_pages: self.batch,
             limit_bytes: self.limit.unwrap_or(total / 2) / processes,
             pool_limit_bytes: self.pool_limit.map(|bytes| bytes / processes),
         };

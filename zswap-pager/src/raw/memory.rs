@@ -159,3 +159,88 @@ pub(crate) fn lock<T>(memory: &[T]) -> bool {
     // SAFETY: a locked page has the same content.
     unsafe { mlock(memory.as_ptr().cast_mut().cast(), size_of_val(memory)) }.is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+
+    use acomp_algs as _;
+    use acomp_core::Registry;
+    use rustix::mm::{MremapFlags, mremap};
+
+    use super::*;
+    use crate::{FaultMode, Pager, PagerError, Region};
+
+    #[test]
+    fn what_is_unmapped_behind_the_pager_ends_the_process() {
+        dies("what_is_unmapped_behind_the_pager_ends_the_process", "unmapped: drop it", |region| {
+            let start = region.as_mut_ptr().cast();
+            // SAFETY: none; it is what the pager has to notice.
+            unsafe { munmap(start, PAGE_BYTES) }.unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_moved_behind_the_pager_ends_the_process() {
+        dies("what_is_moved_behind_the_pager_ends_the_process", "use Region::resize", |region| {
+            let (start, len) = (region.as_mut_ptr().cast(), region.len());
+            // SAFETY: none; it is what the pager has to notice.
+            unsafe { mremap(start, len, 2 * len, MremapFlags::MAYMOVE) }.unwrap();
+        });
+    }
+
+    #[test]
+    fn an_access_to_nothing_is_the_programs_own() {
+        extern "C" fn on_sigsegv(_: libc::c_int) {
+            // SAFETY: allowed in a handler, and never returns.
+            unsafe { libc::_exit(42) }
+        }
+        let name = "an_access_to_nothing_is_the_programs_own";
+        if env::var_os(ALONE).is_none() {
+            return assert_eq!(run_alone(name).0, Some(42));
+        }
+        // SAFETY: the handler has the signature of one without SA_SIGINFO.
+        unsafe { libc::signal(libc::SIGSEGV, on_sigsegv as *const () as usize) };
+        let Some(mut region) = region(FaultMode::Sigbus) else { std::process::exit(42) };
+        region.fill(1);
+        // SAFETY: none; it is what the program's handler is for.
+        unsafe { ptr::without_provenance::<u8>(8).read_volatile() };
+    }
+
+    /// Runs `act` in a process of its own, which dies with a message.
+    fn dies(name: &str, message: &str, act: fn(&mut Region)) {
+        if env::var_os(ALONE).is_none() {
+            let (code, said) = run_alone(name);
+            let is_untested = said.contains("NOTHING IS TESTED");
+            assert!(is_untested || (code.is_none() && said.contains(message)), "{code:?}: {said}");
+            return;
+        }
+        let Some(mut region) = region(FaultMode::Thread) else { return };
+        region.fill(1);
+        act(&mut region);
+        // The pager's thread ends the process before the call returns, or soon.
+        std::thread::park();
+    }
+
+    fn region(mode: FaultMode) -> Option<Region> {
+        match Pager::builder(Registry::global()).mode(mode).limit(4 << 20).build() {
+            Err(error @ (PagerError::NotPermitted | PagerError::Unsupported { .. })) => {
+                eprintln!("NOTHING IS TESTED HERE: {error}");
+                None
+            }
+            pager => Some(pager.unwrap().map(8 << 20).unwrap()),
+        }
+    }
+
+    /// The exit code of this test in a process of its own, if it had one, and what it said.
+    fn run_alone(name: &str) -> (Option<i32>, String) {
+        let name = format!("raw::memory::tests::{name}");
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", &name, "--nocapture"]).env(ALONE, "1");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    const ALONE: &str = "ZSWAP_PAGER_TEST_ALONE";
+}

@@ -93,9 +93,13 @@ fn by_default() {
 
 /// Ends the process with a message: without the pager its pages would be zeros.
 pub(crate) fn die(why: &str) -> ! {
-    // No formatting: that may allocate, and this may be a signal handler.
-    for part in ["zswap-pager: ", why, ": the process ends, as its memory would be wrong\n"] {
+    say(&[why, ": the process ends, as its memory would be wrong"]);
+    std::process::abort()
+}
+
+/// Without formatting: that may allocate, and this may be a signal handler.
+pub(crate) fn say(what: &[&str]) {
+    for part in ["zswap-pager: "].iter().chain(what).chain(&["\n"]) {
         let _ = rustix::io::write(rustix::stdio::stderr(), part.as_bytes());
     }
-    std::process::abort()
 }
