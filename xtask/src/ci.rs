@@ -49,7 +49,18 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
         steps.run("minimal versions", || minimal_versions(sh, target_dir))?;
         steps.run("fat LTO", || fat_lto(sh, target_dir))?;
         steps.run("many flips and faults, long load, the kernel's zswap", || {
-            let tested = ["-p", "page-codec", "-p", "acomp-iaa", "-p", "zswap", "-p", "acomp-cli"];
+            let tested = [
+                "-p",
+                "page-codec",
+                "-p",
+                "acomp-iaa",
+                "-p",
+                "zswap",
+                "-p",
+                "zswap-pager",
+                "-p",
+                "acomp-cli",
+            ];
             Ok(cmd!(sh, "cargo test --release {tested...} -- --ignored").run()?)
         })?;
         steps.run("fuzz", || fuzz::run(workspace, fuzz::SECONDS, None))?;

@@ -166,8 +166,8 @@ pub enum Housekeeping {
     /// limit.
     Apart,
     /// As [`Apart`](Self::Apart), but whoever stores takes memory from the system when the reserve
-    /// runs low, in small pages, which is no call of the global allocator. For those who serve page faults, and
-    /// can neither allocate nor wait for another thread.
+    /// runs low, in small pages, which is no call of the global allocator. For those who serve
+    /// page faults, and can neither allocate nor wait for another thread.
     Faults,
 }
 
