@@ -7,6 +7,7 @@ use zswap::{PAGE_BYTES, Page, Pool};
 
 use crate::eviction::Eviction;
 use crate::helpers::Helped;
+use crate::raw::memory;
 use crate::raw::uffd::Uffd;
 use crate::space::{Space, lock};
 use crate::staging::Staging;
@@ -71,7 +72,13 @@ pub(crate) struct Buffers(Mutex<Vec<Box<[Page]>>>);
 
 impl Buffers {
     pub(crate) fn new(count: usize, pages: usize) -> Self {
-        Self(Mutex::new((0..count).map(|_| vec![[0; PAGE_BYTES]; pages].into()).collect()))
+        let buffers: Vec<Box<[Page]>> =
+            (0..count).map(|_| vec![[0; PAGE_BYTES]; pages].into()).collect();
+        buffers.iter().for_each(|buffer| {
+            // Where that is not permitted, it is as with the program's own memory.
+            memory::lock(buffer);
+        });
+        Self(Mutex::new(buffers))
     }
 
     /// Calls `with` with the buffer that was used last. `None`: all are in use.

@@ -12,7 +12,7 @@ use crate::{acomp, path, rows, stderr};
 
 #[test]
 fn a_row_has_all_that_is_measured() {
-    let row = &row(&["usemem", "--rounds", "2", "2m"]);
+    let row = &row(&["usemem", "--backend", "none", "--rounds", "2", "2m"]);
     let keys: Vec<_> = row.as_object().unwrap().keys().collect();
     assert_eq!(keys, KEYS);
     assert_eq!((&row["backend"], &row["threads"]), (&"none".into(), &1.into()));
@@ -32,7 +32,7 @@ fn a_row_has_all_that_is_measured() {
 #[test]
 fn the_published_options_are_taken_and_every_page_is_right() {
     let published = ["usemem", "--init-time", "-w", "-O", "-b", "1", "-s", "0", "-n", "30"];
-    let row = &row(&[&published[..], &["--rounds", "1", "512k"]].concat());
+    let row = &row(&[&published[..], &["--backend", "none", "--rounds", "1", "512k"]].concat());
     assert_eq!((&row["processes"], &row["mismatches"]), (&30.into(), &0.into()));
     assert!(row["init_s"].as_f64().unwrap() >= 0.0, "{row}");
     assert!(row["resident_bytes"].as_u64().unwrap() >= 30 * (512 << 10), "{row}");
@@ -50,7 +50,7 @@ fn every_pattern_is_right_with_threads_data_and_modified_pages() {
         for data in [&[][..], &["--data", path(&file)]] {
             let args = ["usemem", "--pattern", pattern, "--read", "3", "--modify", "50"];
             // No whole number of pages, nor of pages for each thread.
-            let size = ["--rounds", "1", "-n", "2", "-t", "3", "1000001"];
+            let size = ["--backend", "none", "--rounds", "1", "-n", "2", "-t", "3", "1000001"];
             let row = &row(&[&args[..], data, &size].concat());
             assert_eq!((&row["mismatches"], &row["pattern"]), (&0.into(), &pattern.into()));
             assert_eq!((&row["threads"], &row["modify_percent"]), (&3.into(), &50.into()));
@@ -60,7 +60,7 @@ fn every_pattern_is_right_with_threads_data_and_modified_pages() {
 
 #[test]
 fn without_read_passes_there_is_no_figure_of_them() {
-    let row = &row(&["usemem", "--read", "0", "--rounds", "1", "1m"]);
+    let row = &row(&["usemem", "--backend", "none", "--read", "0", "--rounds", "1", "1m"]);
     for key in ["read_mb_s", "fault_p50_us", "fault_p99_us"] {
         assert!(row[key].is_null(), "{row}");
     }
@@ -68,10 +68,32 @@ fn without_read_passes_there_is_no_figure_of_them() {
 }
 
 #[test]
-fn the_pager_is_not_built_in() {
-    let output = acomp(&["usemem", "--backend", "pager", "--mode", "thread,sigbus", "1m"]);
+fn the_pager_holds_its_limit_and_every_page_is_right() {
+    let args = ["usemem", "--mode", "thread,sigbus", "--kept", "off,exact,hash", "--json"];
+    let size = ["--rounds", "1", "--limit", "4m", "--read", "2", "--modify", "30", "10m"];
+    let output = acomp(&[&args[..], &size].concat());
+    if stderr(&output).contains("userfaultfd") {
+        eprintln!("NOTHING IS TESTED HERE: {}", stderr(&output));
+        return;
+    }
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.len(), 6);
+    for row in &rows {
+        let bytes = |key: &str| row[key].as_u64().unwrap();
+        assert_eq!((&row["backend"], bytes("mismatches")), (&"pager".into(), 0), "{row}");
+        assert!(bytes("resident_bytes") + bytes("staging_bytes") <= 4 << 20, "{row}");
+        assert!(bytes("zswpin") > 0 && bytes("pool_bytes") > 0, "{row}");
+        assert_eq!(row["kept"] == "off", bytes("kept_bytes") == 0, "{row}");
+    }
+}
+
+#[test]
+fn a_limit_that_the_pager_cannot_hold_is_refused() {
+    let output = acomp(&["usemem", "--limit", "1m", "2m"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("pager is not built in"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("limit of 1048576 bytes") || said.contains("userfaultfd"), "{said}");
 }
 
 #[test]
@@ -136,7 +158,7 @@ fn what_a_killed_run_left_is_mended_by_the_next_one() {
     let mut child = stopped_in_setup(&machine, "-KILL");
     child.wait().unwrap();
     assert_eq!(machine.read("/sys/module/zswap/parameters/compressor"), "lzo-rle");
-    let output = machine.acomp(&["usemem", "--rounds", "1", "1m"]).output().unwrap();
+    let output = machine.acomp(NONE).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     machine.assert_as_before();
     assert_eq!(machine.read("log"), "mkswap\nswapon\nswapoff\n");
@@ -147,7 +169,7 @@ fn after_a_boot_only_the_swap_file_is_mended() {
     let machine = Machine::new();
     stopped_in_setup(&machine, "-KILL").wait().unwrap();
     machine.write("/proc/sys/kernel/random/boot_id", "another-boot\n");
-    let output = machine.acomp(&["usemem", "--rounds", "1", "1m"]).output().unwrap();
+    let output = machine.acomp(NONE).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(!machine.path("/var/lib/acomp-usemem/swap").exists());
     assert!(!machine.path("/var/lib/acomp-usemem/restore.json").exists());
@@ -217,6 +239,7 @@ fn row(args: &[&str]) -> Value {
     rows.pop().unwrap()
 }
 
+const NONE: &[&str] = &["usemem", "--backend", "none", "--rounds", "1", "1m"];
 const KERNEL: &[&str] = &["usemem", "--backend", "kernel", "--rounds", "1"];
 const KEYS: [&str; 22] = [
     "backend",
