@@ -1,8 +1,6 @@
 //! In `sigbus` mode a fault calls no allocator: this one aborts the process, in whatever thread and
 //! place that would be.
 
-#![expect(clippy::unwrap_used, reason = "test helpers unwrap like tests")]
-
 mod support;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc};
