@@ -17,7 +17,10 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mlock, mmap_anonymous, mprotect, munlock,
+    munmap,
+};
 use zswap::{PAGE_BYTES, Page};
 
 /// Addresses of anonymous memory in small pages, which a forked child does not have. Unmapped when
@@ -40,11 +43,14 @@ impl Area {
         let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: the system chooses a place where nothing is mapped.
-        let start = unsafe {
-            mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)?
-        };
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::empty(), flags)? };
         let area =
             Self { start: NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?, pages };
+        // To a program that locks all its memory (MCL_FUTURE) the system gives pages right away,
+        // behind the pager's back: not as long as none can be accessed.
+        area.unlock(0..pages)?;
+        // SAFETY: the range is the area.
+        unsafe { mprotect(start, bytes, MprotectFlags::READ | MprotectFlags::WRITE)? };
         // Small pages are what is compressed, and large ones would be split. To a child the pages
         // that are away would be zeros: it has none of them.
         for advice in [Advice::LinuxNoHugepage, Advice::LinuxDontFork] {
@@ -65,7 +71,11 @@ impl Area {
     /// Gives pages back to the system. They are missing from then on, or zeros if nobody fills
     /// them.
     pub(crate) fn discard(&self, pages: Range<usize>) -> io::Result<()> {
-        self.advise(pages, Advice::LinuxDontNeed)
+        self.advise(pages.clone(), Advice::LinuxDontNeed).or_else(|_| {
+            // The program has locked some.
+            self.unlock(pages.clone())?;
+            self.advise(pages, Advice::LinuxDontNeed)
+        })
     }
 
     /// Copies a page that is present. For pages that are protected from being written: else it is
@@ -83,14 +93,26 @@ impl Area {
     }
 
     fn advise(&self, pages: Range<usize>, advice: Advice) -> io::Result<()> {
+        let (start, bytes) = self.range(pages)?;
+        // SAFETY: the range lies within the area. Discarding makes no reference invalid: what is
+        // read afterwards is zeros, or what the pager fills in.
+        unsafe { madvise(start.cast(), bytes, advice)? };
+        Ok(())
+    }
+
+    fn unlock(&self, pages: Range<usize>) -> io::Result<()> {
+        let (start, bytes) = self.range(pages)?;
+        // SAFETY: the range lies within the area. Memory that is not locked has the same content.
+        unsafe { munlock(start.cast(), bytes)? };
+        Ok(())
+    }
+
+    /// The start and the bytes of pages of the area.
+    fn range(&self, pages: Range<usize>) -> io::Result<(*mut u8, usize)> {
         if pages.start > pages.end || pages.end > self.pages {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let start = self.start.as_ptr().wrapping_add(pages.start * PAGE_BYTES);
-        // SAFETY: the range lies within the area. Discarding makes no reference invalid: what is
-        // read afterwards is zeros, or what the pager fills in.
-        unsafe { madvise(start.cast(), pages.len() * PAGE_BYTES, advice)? };
-        Ok(())
+        Ok((self.start.as_ptr().wrapping_add(pages.start * PAGE_BYTES), pages.len() * PAGE_BYTES))
     }
 }
 
@@ -208,6 +230,29 @@ mod tests {
         unsafe { ptr::without_provenance::<u8>(8).read_volatile() };
     }
 
+    /// The system would fill locked memory before the pager can.
+    #[test]
+    fn a_program_that_locks_its_memory_has_regions_like_others() {
+        let name = "a_program_that_locks_its_memory_has_regions_like_others";
+        if env::var_os(ALONE).is_none() {
+            return assert_eq!(run_alone(name).0, Some(0));
+        }
+        let Some(pager) = pager(FaultMode::Thread) else { return };
+        // SAFETY: locked memory has the same content.
+        if unsafe { libc::mlockall(libc::MCL_FUTURE) } != 0 {
+            return eprintln!("NOTHING IS TESTED HERE: memory may not be locked");
+        }
+        let mut region = pager.map(8 << 20).unwrap();
+        assert_eq!(region.stats().untouched, 2048);
+        region.fill(7);
+        assert!(region.stats().stored > 0, "{:?}", region.stats());
+        let start = region.as_ptr().cast_mut().cast();
+        // SAFETY: as above.
+        unsafe { mlock(start, PAGE_BYTES) }.unwrap();
+        region.discard(0..PAGE_BYTES).unwrap();
+        assert_eq!((region[0], region[PAGE_BYTES]), (0, 7));
+    }
+
     /// Runs `act` in a process of its own, which dies with a message.
     fn dies(name: &str, message: &str, act: fn(&mut Region)) {
         if env::var_os(ALONE).is_none() {
@@ -224,12 +269,16 @@ mod tests {
     }
 
     fn region(mode: FaultMode) -> Option<Region> {
+        pager(mode).map(|pager| pager.map(8 << 20).unwrap())
+    }
+
+    fn pager(mode: FaultMode) -> Option<Pager> {
         match Pager::builder(Registry::global()).mode(mode).limit(4 << 20).build() {
             Err(error @ (PagerError::NotPermitted | PagerError::Unsupported { .. })) => {
                 eprintln!("NOTHING IS TESTED HERE: {error}");
                 None
             }
-            pager => Some(pager.unwrap().map(8 << 20).unwrap()),
+            pager => Some(pager.unwrap()),
         }
     }
 
