@@ -176,6 +176,25 @@ impl Frame {
     }
 }
 
+/// Tells a process from the children that it forks, for the price of reading a byte.
+#[derive(Debug)]
+pub(crate) struct Origin(Mapping);
+
+impl Origin {
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut page = Mapping::new(1)?;
+        page.bytes_mut().fill(1);
+        for advice in [Advice::LinuxDoFork, Advice::LinuxWipeOnFork] {
+            page.area().advise(0..1, advice)?;
+        }
+        Ok(Self(page))
+    }
+
+    pub(crate) fn is_here(&self) -> bool {
+        self.0.bytes().first() == Some(&1)
+    }
+}
+
 /// Locks memory, so that what serves faults does not fault itself. Whether that was permitted.
 pub(crate) fn lock<T>(memory: &[T]) -> bool {
     // SAFETY: a locked page has the same content.
@@ -251,6 +270,27 @@ mod tests {
         unsafe { mlock(start, PAGE_BYTES) }.unwrap();
         region.discard(0..PAGE_BYTES).unwrap();
         assert_eq!((region[0], region[PAGE_BYTES]), (0, 7));
+    }
+
+    /// The descriptor that a child inherits is for the memory of its parent.
+    #[test]
+    fn a_child_that_drops_a_region_takes_nothing_from_its_parent() {
+        let name = "a_child_that_drops_a_region_takes_nothing_from_its_parent";
+        if env::var_os(ALONE).is_none() {
+            return assert_eq!(run_alone(name).0, Some(0));
+        }
+        let Some(mut region) = region(FaultMode::Thread) else { return };
+        region.fill(7);
+        region.advise(0..region.len(), crate::Advice::PageOut).unwrap();
+        match fork::fork().unwrap() {
+            fork::Fork::Child => {
+                drop(region);
+                // SAFETY: it ends the process.
+                unsafe { libc::_exit(0) }
+            }
+            fork::Fork::Parent(child) => drop(fork::waitpid(child).unwrap()),
+        }
+        assert!(region.iter().all(|byte| *byte == 7));
     }
 
     /// Runs `act` in a process of its own, which dies with a message.

@@ -14,12 +14,14 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
 use rustix::mm::{UserfaultfdFlags, userfaultfd};
 use zswap::{PAGE_BYTES, Page};
 
-use super::memory::{Area, Frame};
+use super::memory::{Area, Frame, Origin};
+use super::signal::die;
 
 /// A userfaultfd that agreed to what was asked for.
 #[derive(Debug)]
 pub(crate) struct Uffd {
     fd: OwnedFd,
+    origin: Origin,
 }
 
 /// What it can do, as bits of `UFFD_FEATURE_*`.
@@ -92,7 +94,7 @@ impl Uffd {
         };
         let mut arg = sys::uffdio_api { api: sys::UFFD_API.into(), features, ioctls: 0 };
         api(fd.as_fd(), &mut arg)?;
-        Ok((Self { fd }, has_kernel_faults))
+        Ok((Self { fd, origin: Origin::new()? }, has_kernel_faults))
     }
 
     /// What the kernel has.
@@ -118,7 +120,7 @@ impl Uffd {
             ioctls: 0,
         };
         // Touching what is registered waits for this descriptor, nothing else changes.
-        Ok(register(self.fd.as_fd(), &mut arg)?)
+        Ok(register(self.here(), &mut arg)?)
     }
 
     /// No longer: pages that are missing are zeros.
@@ -137,7 +139,7 @@ impl Uffd {
         let range = range_of(area, first..first + from.len());
         let src = from.as_ptr().expose_provenance() as u64;
         let mut arg = sys::uffdio_copy { dst: range.start, src, len: range.len, mode: 0, copy: 0 };
-        let copied = copy(self.fd.as_fd(), &mut arg);
+        let copied = copy(self.here(), &mut arg);
         done(copied, arg.copy, from.len())
     }
 
@@ -159,7 +161,7 @@ impl Uffd {
             mode: MOVE_MODE_ALLOW_SRC_HOLES,
             move_: 0,
         };
-        let moved = move_pages(self.fd.as_fd(), &mut arg);
+        let moved = move_pages(self.here(), &mut arg);
         done(moved, arg.move_, pages.len())
     }
 
@@ -167,14 +169,14 @@ impl Uffd {
     pub(crate) fn protect(&self, area: &Area, pages: Range<usize>, on: bool) -> io::Result<()> {
         let mode = if on { WRITEPROTECT_MODE_WP } else { 0 };
         let mut arg = sys::uffdio_writeprotect { range: range_of(area, pages), mode };
-        Ok(protect(self.fd.as_fd(), &mut arg)?)
+        Ok(protect(self.here(), &mut arg)?)
     }
 
     /// Makes a missing page one whose access is an error.
     pub(crate) fn poison(&self, area: &Area, page: usize) -> io::Result<()> {
         let range = range_of(area, page..page + 1);
         let mut arg = sys::uffdio_poison { range, mode: 0, updated: 0 };
-        Ok(poison(self.fd.as_fd(), &mut arg)?)
+        Ok(poison(self.here(), &mut arg)?)
     }
 
     /// Reads what is there, up to `N` events, without waiting. Returns how many.
@@ -192,11 +194,20 @@ impl Uffd {
         Ok(count)
     }
 
+    /// The descriptor, for what changes memory: that of the process that opened it, also when it is
+    /// a forked child that asks.
+    fn here(&self) -> BorrowedFd<'_> {
+        if !self.origin.is_here() {
+            die("a forked child uses a region of its parent");
+        }
+        self.fd.as_fd()
+    }
+
     fn on_range<const OPCODE: Opcode>(&self, mut range: sys::uffdio_range) -> io::Result<()> {
         // SAFETY: both opcodes that this is called with take a range, as a range of addresses, and
         // change nothing of the memory's content: pages that are missing may be zeros afterwards,
         // which are bytes too.
-        Ok(unsafe { ioctl(&self.fd, Updater::<OPCODE, sys::uffdio_range>::new(&mut range)) }?)
+        Ok(unsafe { ioctl(self.here(), Updater::<OPCODE, sys::uffdio_range>::new(&mut range)) }?)
     }
 }
 
