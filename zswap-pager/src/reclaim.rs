@@ -204,7 +204,14 @@ impl Core {
             for (bit, page) in
                 pages.iter_mut().enumerate().filter(|(bit, _)| staged >> bit & 1 != 0)
             {
-                slice.space.area.copy(first + bit, page);
+                let area = &slice.space.area;
+                // To read one that was taken away behind the pager's back would be a fault here.
+                if let Some(zeros) = self.zeros.first()
+                    && self.uffd.copy_protected(area, first + bit, zeros).is_err()
+                {
+                    die("a page cannot be read");
+                }
+                area.copy(first + bit, page);
             }
             self.store_slice(slice, pages, staged, kept);
         });

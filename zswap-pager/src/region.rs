@@ -423,23 +423,27 @@ mod tests {
     use acomp_core::Registry;
 
     use super::*;
+    use crate::Without;
 
     /// `madvise(MADV_DONTNEED)` by the program: zeros, as for other memory, and no page is
     /// taken for another.
     #[test]
     fn pages_that_are_discarded_behind_its_back_are_zeros() {
-        let Ok(pager) = Pager::builder(Registry::global()).limit(4 << 20).build() else {
-            eprintln!("NOTHING IS TESTED HERE: no userfaultfd");
-            return;
-        };
-        let mut region = pager.map(2 << 20).unwrap();
-        region.fill(7);
-        region.space.area.discard(3..5).unwrap();
-        assert_eq!(region[3 * PAGE_BYTES], 0, "touched before its window leaves");
-        region.advise(0..region.len(), Advice::PageOut).unwrap();
-        for (at, page) in region.chunks(PAGE_BYTES).enumerate() {
-            let wanted = if (3..5).contains(&at) { 0 } else { 7 };
-            assert!(page.iter().all(|byte| *byte == wanted), "page {at}");
+        for without in [Without::Nothing, Without::Move] {
+            let builder = Pager::builder(Registry::global()).limit(4 << 20).without(without);
+            let Ok(pager) = builder.build() else {
+                eprintln!("NOTHING IS TESTED HERE: no userfaultfd");
+                return;
+            };
+            let mut region = pager.map(2 << 20).unwrap();
+            region.fill(7);
+            region.space.area.discard(3..5).unwrap();
+            assert_eq!(region[3 * PAGE_BYTES], 0, "touched before its window leaves");
+            region.advise(0..region.len(), Advice::PageOut).unwrap();
+            for (at, page) in region.chunks(PAGE_BYTES).enumerate() {
+                let wanted = if (3..5).contains(&at) { 0 } else { 7 };
+                assert!(page.iter().all(|byte| *byte == wanted), "{without:?}: page {at}");
+            }
         }
     }
 }

@@ -143,6 +143,18 @@ impl Uffd {
         done(copied, arg.copy, from.len())
     }
 
+    /// Fills a page if it is missing, protected from writes.
+    pub(crate) fn copy_protected(&self, area: &Area, at: usize, from: &Page) -> io::Result<()> {
+        let range = range_of(area, at..at + 1);
+        let src = from.as_ptr().expose_provenance() as u64;
+        let mode = COPY_MODE_WP;
+        let mut arg = sys::uffdio_copy { dst: range.start, src, len: range.len, mode, copy: 0 };
+        match copy(self.here(), &mut arg) {
+            Err(Errno::EXIST) => Ok(()),
+            copied => Ok(copied?),
+        }
+    }
+
     /// Moves the pages of a range that are there into a frame, which has none there, at the places
     /// from 0 on. Nobody sees a page in part, or in both.
     pub(crate) fn move_out(
@@ -290,6 +302,8 @@ unsafe impl Ioctl for NewDescriptor {
 const UNREGISTER: Opcode =
     opcode::read::<sys::uffdio_range>(sys::UFFDIO as u8, sys::_UFFDIO_UNREGISTER as u8);
 const WAKE: Opcode = opcode::read::<sys::uffdio_range>(sys::UFFDIO as u8, sys::_UFFDIO_WAKE as u8);
+/// `UFFDIO_COPY_MODE_WP`.
+const COPY_MODE_WP: u64 = 1 << 1;
 /// `UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES`.
 const MOVE_MODE_ALLOW_SRC_HOLES: u64 = 1 << 1;
 /// `UFFDIO_WRITEPROTECT_MODE_WP`.
