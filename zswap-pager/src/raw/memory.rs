@@ -205,6 +205,7 @@ pub(crate) fn lock<T>(memory: &[T]) -> bool {
 mod tests {
     use std::env;
     use std::process::Command;
+    use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
     use acomp_algs as _;
     use acomp_core::Registry;
@@ -270,6 +271,45 @@ mod tests {
         unsafe { mlock(start, PAGE_BYTES) }.unwrap();
         region.discard(0..PAGE_BYTES).unwrap();
         assert_eq!((region[0], region[PAGE_BYTES]), (0, 7));
+    }
+
+    /// A signal that comes while a fault is served waits, as its handler may touch a region.
+    #[test]
+    fn handlers_of_the_program_touch_regions() {
+        static START: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+        static TOUCHED: AtomicUsize = AtomicUsize::new(0);
+        extern "C" fn on_signal(_: libc::c_int) {
+            let at = TOUCHED.fetch_add(1, Relaxed) % 2048 * PAGE_BYTES;
+            // SAFETY: the test's region has so many bytes, and nobody writes to it.
+            let byte = unsafe { START.load(Relaxed).add(at).read_volatile() };
+            assert_eq!(byte, 7);
+        }
+        let name = "handlers_of_the_program_touch_regions";
+        if env::var_os(ALONE).is_none() {
+            return assert_eq!(run_alone(name).0, Some(0));
+        }
+        let Some(mut region) = region(FaultMode::Sigbus) else { return };
+        region.fill(7);
+        START.store(region.as_mut_ptr(), Relaxed);
+        // SAFETY: the handler has the signature of one without SA_SIGINFO; the thread that signals
+        // are sent to ends after the one that sends them.
+        let this = unsafe {
+            libc::signal(libc::SIGUSR1, on_signal as *const () as usize);
+            libc::pthread_self()
+        };
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    // SAFETY: as above.
+                    unsafe { libc::pthread_kill(this, libc::SIGUSR1) };
+                }
+            });
+            while TOUCHED.load(Relaxed) < 1 << 12 {
+                assert!(region.iter().step_by(PAGE_BYTES).all(|byte| *byte == 7));
+            }
+            is_over.store(true, Relaxed);
+        });
     }
 
     /// The descriptor that a child inherits is for the memory of its parent.

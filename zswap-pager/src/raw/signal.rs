@@ -27,6 +27,16 @@ pub(crate) fn install(serve: Serve) -> io::Result<()> {
         // Not on the alternate stack: those that std makes have room for a message, not for a
         // codec. Not deferred: a fault within is a defect, which is to be told, not waited for.
         action.sa_flags = SA_SIGINFO | SA_NODEFER;
+        // The program's other handlers wait: one that touches a region would be such a fault, and
+        // wait for locks that this thread holds.
+        // SAFETY: the set is the caller's own.
+        unsafe {
+            libc::sigfillset(&raw mut action.sa_mask);
+            // But for what a defect here would raise, which is to be told.
+            for defect in [SIGBUS, libc::SIGSEGV] {
+                libc::sigdelset(&raw mut action.sa_mask, defect);
+            }
+        }
         // SAFETY: the handler has the signature that SA_SIGINFO asks for, and lives for ever.
         if unsafe { sigaction(SIGBUS, &raw const action, former.as_mut_ptr()) } != 0 {
             return Err(io::Error::last_os_error());
@@ -46,17 +56,21 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_voi
     // SAFETY: errno is the thread's own; it is put back below, as whoever was interrupted may be
     // about to read it.
     let errno = unsafe { *libc::__errno_location() };
-    // SAFETY: the kernel passes a valid record to a handler with SA_SIGINFO, and for SIGBUS it has
-    // an address.
-    let address = unsafe { (*info).si_addr() }.addr();
+    // SAFETY: the kernel passes a valid record to a handler with SA_SIGINFO; what is an address in
+    // some is a number like others in the rest, and not looked at.
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
     // Until `install` has returned nothing is registered, and no fault the pager's.
     let Some((former, serve)) = INSTALLED.get() else { return by_default() };
-    if IS_SERVING.replace(true) {
-        die("a page fault within the pager itself");
-    }
-    let is_served = serve(address);
-    IS_SERVING.set(false);
-    if !is_served {
+    let serve = |address| {
+        if IS_SERVING.replace(true) {
+            die("a page fault within the pager itself");
+        }
+        let is_served = serve(address);
+        IS_SERVING.set(false);
+        is_served
+    };
+    // Others are sent, or tell of broken memory: to try an access to that again helps nobody.
+    if code != libc::BUS_ADRERR || !serve(address) {
         pass_on(former, signal, info, context);
     }
     // SAFETY: as above.
