@@ -15,6 +15,7 @@ use crate::handler::Handler;
 use crate::helpers::{Helped, Helpers};
 use crate::pager::{Pager, Shared};
 use crate::raw::signal;
+use crate::raw::thread::without_signals;
 use crate::raw::uffd::{Features, Uffd};
 use crate::regions;
 use crate::space::lock;
@@ -263,10 +264,15 @@ impl Builder {
         if self.mode == FaultMode::Sigbus {
             signal::install(regions::serve_signal)?;
         }
+        let (handler, helpers, worker) = without_signals(|| {
+            let handler = Handler::start(&core)?;
+            let helpers = Helpers::start(&core, self.helpers)?;
+            Ok::<_, std::io::Error>((handler, helpers, Worker::start(&core.pool)?))
+        })?;
         let shared = Shared {
-            handler: Handler::start(&core)?,
-            helpers: Helpers::start(&core, self.helpers)?,
-            worker: Worker::start(&core.pool)?,
+            handler,
+            helpers,
+            worker,
             mode: self.mode,
             has_kernel_faults: has_kernel_faults && self.mode == FaultMode::Thread,
             next_slot: AtomicU64::new(0),

@@ -15,7 +15,6 @@ use rustix::thread::{CpuSet, Pid, gettid, sched_getcpu, sched_setaffinity};
 use crate::core::Core;
 use crate::fault::Served;
 use crate::raw::signal::{die, say};
-use crate::raw::thread::block_signals;
 use crate::raw::uffd::Event;
 use crate::regions;
 
@@ -35,7 +34,6 @@ impl Handler {
         let thread = thread::Builder::new().name("zswap-pager".into()).spawn(move || {
             // Whoever waits for a page would wait for ever, or read zeros.
             let _guard = DieOnUnwind;
-            block_signals();
             run(&its_core, &its_wake, &its_over);
         })?;
         Ok(Self { is_over, wake, thread: Some(thread) })
@@ -136,6 +134,7 @@ impl Follower {
         self.looked = Some(now);
         if let Some(cpu) = cpu_of(thread)
             && cpu != sched_getcpu()
+            && cpu < CpuSet::MAX_CPU
         {
             let mut cpus = CpuSet::new();
             cpus.set(cpu);

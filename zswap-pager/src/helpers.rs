@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::core::Core;
 use crate::fault::Wait;
-use crate::raw::thread::{block_signals, run_when_idle};
+use crate::raw::thread::run_when_idle;
 use crate::space::lock;
 
 #[derive(Debug)]
@@ -27,7 +27,6 @@ impl Helpers {
         let start = |_| {
             let (core, is_over) = (Arc::clone(core), Arc::clone(&is_over));
             thread::Builder::new().name("zswap-helper".into()).spawn(move || {
-                block_signals();
                 // Otherwise it runs like any other.
                 run_when_idle();
                 while !is_over.load(Acquire) {

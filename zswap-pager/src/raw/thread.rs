@@ -12,14 +12,19 @@ pub(crate) fn run_when_idle() -> bool {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const param) == 0 }
 }
 
-/// Keeps the program's signal handlers out of this thread: one that touches a region would wait for
-/// the thread that it runs in.
-pub(crate) fn block_signals() {
+/// Starts threads that the program's signal handlers do not run in: one that touches a region would
+/// wait for the thread that it runs in.
+pub(crate) fn without_signals<R>(start: impl FnOnce() -> R) -> R {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the first call makes it a valid set, the second one reads that. Signals that a
-    // thread's own faults raise end the process, blocked or not.
+    let mut former = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the first call makes it a valid set, the second one reads that and writes the other.
+    // Signals that a thread's own faults raise end the process, blocked or not.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), former.as_mut_ptr());
     }
+    let started = start();
+    // SAFETY: the call above wrote it: its arguments were valid, which is all that it asks.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, former.as_ptr(), ptr::null_mut()) };
+    started
 }
