@@ -184,11 +184,15 @@ impl Uffd {
         Ok(protect(self.here(), &mut arg)?)
     }
 
-    /// Makes a missing page one whose access is an error.
+    /// Makes a missing page one whose access is an error. It may be one already: several threads
+    /// may have touched it.
     pub(crate) fn poison(&self, area: &Area, page: usize) -> io::Result<()> {
         let range = range_of(area, page..page + 1);
         let mut arg = sys::uffdio_poison { range, mode: 0, updated: 0 };
-        Ok(poison(self.here(), &mut arg)?)
+        match poison(self.here(), &mut arg) {
+            Err(Errno::EXIST) => Ok(()),
+            poisoned => Ok(poisoned?),
+        }
     }
 
     /// Reads what is there, up to `N` events, without waiting. Returns how many.
