@@ -243,7 +243,7 @@ impl Builder {
         let headroom_pages = headroom_pages.max(needed).min(limit_pages / 2);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let core = Arc::new(Core {
-            staging: Staging::new(frames, moves.then_some(&uffd))?,
+            staging: Staging::new(frames)?,
             uffd,
             eviction: Mutex::new(self.eviction),
             spaces: Mutex::default(),
@@ -261,6 +261,9 @@ impl Builder {
             events: Events::default(),
             pool,
         });
+        if moves {
+            core.staging.register(&core.uffd)?;
+        }
         if self.mode == FaultMode::Sigbus {
             signal::install(regions::serve_signal)?;
         }

@@ -14,6 +14,7 @@ use crate::staging::Staging;
 
 #[derive(Debug)]
 pub(crate) struct Core {
+    /// Goes first: to unmap what it watches over waits for whoever reads its events.
     pub(crate) uffd: Uffd,
     pub(crate) pool: Arc<Pool>,
     pub(crate) staging: Staging,

@@ -52,12 +52,8 @@ pub(crate) struct Slice {
 }
 
 impl Staging {
-    pub(crate) fn new(frames: usize, uffd: Option<&Uffd>) -> io::Result<Self> {
-        let new = |_| {
-            let frame = Frame::new(WINDOW_PAGES)?;
-            uffd.map(|uffd| uffd.register(frame.area(), Faults::Protected)).transpose()?;
-            Ok(RwLock::new(frame))
-        };
+    pub(crate) fn new(frames: usize) -> io::Result<Self> {
+        let new = |_| Ok(RwLock::new(Frame::new(WINDOW_PAGES)?));
         Ok(Self {
             frames: (0..frames).map(new).collect::<io::Result<_>>()?,
             queue: Mutex::new(Queue {
@@ -65,6 +61,15 @@ impl Staging {
                 filled: VecDeque::with_capacity(frames),
                 contents: (0..frames).map(|_| Content::default()).collect(),
             }),
+        })
+    }
+
+    /// Lets pages be moved in.
+    pub(crate) fn register(&self, uffd: &Uffd) -> io::Result<()> {
+        let mut frames = self.frames.iter().map(|frame| frame.read());
+        frames.try_for_each(|frame| {
+            let frame = frame.unwrap_or_else(PoisonError::into_inner);
+            uffd.register(frame.area(), Faults::Protected)
         })
     }
 
