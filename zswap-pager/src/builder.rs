@@ -308,7 +308,7 @@ impl Builder {
         };
         let rung = if moves { sys::UFFD_FEATURE_MOVE } else { sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP };
         let watch = sys::UFFD_FEATURE_EVENT_REMAP | sys::UFFD_FEATURE_EVENT_UNMAP;
-        let (uffd, has_kernel_faults) =
+        let (uffd, _, has_kernel_faults) =
             Uffd::open(Features::from(mode | rung | watch)).map_err(refused)?;
         Ok((uffd, has_kernel_faults, moves))
     }

@@ -39,9 +39,8 @@ impl Support {
     /// [`PagerError::NotPermitted`], [`PagerError::Unsupported`] or [`PagerError::System`]: there
     /// is no userfaultfd at all.
     pub fn probe() -> Result<Self, PagerError> {
-        let features = Uffd::features().map_err(refused)?;
+        let (_, features, kernel_faults) = Uffd::open(0).map_err(refused)?;
         let has = |feature: u32| features & Features::from(feature) != 0;
-        let (_, kernel_faults) = Uffd::open(0).map_err(refused)?;
         Ok(Self {
             moves: has(sys::UFFD_FEATURE_MOVE),
             protects: has(sys::UFFD_FEATURE_PAGEFAULT_FLAG_WP),

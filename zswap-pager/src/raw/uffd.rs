@@ -78,9 +78,10 @@ ioctls! {
 }
 
 impl Uffd {
-    /// Opens one and asks for features. `false`: it has no faults from within system calls, since
-    /// that is not permitted; the descriptor is then good for user mode alone.
-    pub(crate) fn open(features: Features) -> io::Result<(Self, bool)> {
+    /// Opens one and asks for features. Beside it: what the kernel has; and `false` if there are no
+    /// faults from within system calls, since that is not permitted: the descriptor is then good
+    /// for user mode alone.
+    pub(crate) fn open(features: Features) -> io::Result<(Self, Features, bool)> {
         let flags = UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK;
         // SAFETY: the descriptor stays private; what is done with it is proven below.
         let any = unsafe { userfaultfd(flags) };
@@ -89,22 +90,15 @@ impl Uffd {
             Err(_) => {
                 let user_mode = UserfaultfdFlags::from_bits_retain(sys::UFFD_USER_MODE_ONLY);
                 // SAFETY: as above.
-                (unsafe { userfaultfd(flags | user_mode)? }, false)
+                let fd = unsafe { userfaultfd(flags | user_mode) };
+                // Before Linux 5.11 there is no such flag, and nothing left to be permitted.
+                let denied = |error| if error == Errno::INVAL { Errno::PERM } else { error };
+                (fd.map_err(denied)?, false)
             }
         };
         let mut arg = sys::uffdio_api { api: sys::UFFD_API.into(), features, ioctls: 0 };
         api(fd.as_fd(), &mut arg)?;
-        Ok((Self { fd, origin: Origin::new()? }, has_kernel_faults))
-    }
-
-    /// What the kernel has.
-    pub(crate) fn features() -> io::Result<Features> {
-        let user_mode = UserfaultfdFlags::from_bits_retain(sys::UFFD_USER_MODE_ONLY);
-        // SAFETY: as in `open`. It is asked, and closed.
-        let fd = unsafe { userfaultfd(UserfaultfdFlags::CLOEXEC | user_mode)? };
-        let mut arg = sys::uffdio_api { api: sys::UFFD_API.into(), features: 0, ioctls: 0 };
-        api(fd.as_fd(), &mut arg)?;
-        Ok(arg.features)
+        Ok((Self { fd, origin: Origin::new()? }, arg.features, has_kernel_faults))
     }
 
     /// From now on these accesses to the mapping are faults.
