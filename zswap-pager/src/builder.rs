@@ -24,6 +24,10 @@ use crate::support::{Support, refused};
 use crate::window::{SLICE_PAGES_MAX, WINDOW_PAGES};
 
 /// Who serves a fault.
+///
+/// In both modes: a signal handler of the program must not touch a region if it may run in a thread
+/// that is in a call of this crate, nor may an allocator whose memory is a region serve that thread
+/// then: both would wait for what the call holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultMode {
@@ -71,7 +75,8 @@ pub enum Without {
     /// Everything is used.
     #[default]
     Nothing,
-    /// UFFDIO_MOVE (before Linux 6.8).
+    /// UFFDIO_MOVE (before Linux 6.8). Memory that the system writes to by itself (O_DIRECT,
+    /// io_uring) is then to be pinned meanwhile; MOVE leaves it alone.
     Move,
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 
 use zswap::{Owner, PAGE_BYTES};
 
@@ -157,19 +157,25 @@ impl Region {
     }
 
     /// Brings pages back and keeps them, until the guard is dropped: their windows do not leave.
-    /// For memory that is passed to system calls in `sigbus` mode, or that must not fault.
+    /// For memory that is passed to system calls in `sigbus` mode, or that must not fault. The
+    /// guard does not borrow the region, which the call may write to; what is discarded meanwhile
+    /// is gone.
     ///
     /// # Errors
     ///
     /// [`PagerError::Range`], [`PagerError::Lost`], and [`PagerError::PinLimit`] when half of the
     /// limit would be pinned.
-    pub fn pin(&self, bytes: Range<usize>) -> Result<Pinned<'_>, PagerError> {
+    pub fn pin(&self, bytes: Range<usize>) -> Result<Pinned, PagerError> {
         let pages = self.pages_around(&bytes)?;
         let core = self.core();
         let windows = windows_of(&pages);
         let wanted = windows.len() * WINDOW_PAGES;
         let pinned = core.pinned.fetch_add(wanted, Relaxed) + wanted;
-        let guard = Pinned { region: self, windows: windows.clone() };
+        let guard = Pinned {
+            core: Arc::clone(core),
+            space: Arc::downgrade(&self.space),
+            windows: windows.clone(),
+        };
         for window in windows {
             self.space.window(window).into_iter().for_each(|mut window| window.pin());
         }
@@ -400,17 +406,21 @@ pub struct RegionStats {
 /// Pages that are there and stay: see [`Region::pin`].
 #[derive(Debug)]
 #[must_use = "the pages may leave when it is dropped"]
-pub struct Pinned<'r> {
-    region: &'r Region,
+pub struct Pinned {
+    core: Arc<Core>,
+    /// The region may end before.
+    space: Weak<Space>,
     windows: Range<usize>,
 }
 
-impl Drop for Pinned<'_> {
+impl Drop for Pinned {
     fn drop(&mut self) {
-        for window in self.windows.clone() {
-            self.region.space.window(window).into_iter().for_each(|mut window| window.unpin());
+        if let Some(space) = self.space.upgrade() {
+            for window in self.windows.clone() {
+                space.window(window).into_iter().for_each(|mut window| window.unpin());
+            }
         }
-        self.region.core().pinned.fetch_sub(self.windows.len() * WINDOW_PAGES, Relaxed);
+        self.core.pinned.fetch_sub(self.windows.len() * WINDOW_PAGES, Relaxed);
     }
 }
 

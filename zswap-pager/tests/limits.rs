@@ -23,8 +23,8 @@ fn pages_that_the_pool_refuses_stay() {
         let stats = pager.stats();
         assert!(stats.pages_refused > 0, "{kind:?} {stats:?}");
         assert!(stats.resident_bytes > LIMIT_BYTES as u64, "{kind:?} {stats:?}");
-        // Objects share groups of pages of nearly 64 KiB by their sizes: a batch that is begun below
-        // the limit may begin one for each of its 8 pages.
+        // Objects share groups of pages of nearly 64 KiB by their sizes: a batch that is begun
+        // below the limit may begin one for each of its 8 pages.
         assert!(stats.pool_bytes <= MIB as u64 + 8 * (64 << 10), "{kind:?} {stats:?}");
         assert_eq!(stats.pages_lost, 0);
         // Zeros need no room: once pages are those, everything leaves.

@@ -35,7 +35,9 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::{mem, slice};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect, munlock, munmap,
+};
 use rustix::param::page_size;
 
 use super::word::{KEPT_SHIFT, Taken, Word};
@@ -540,10 +542,17 @@ impl Region {
         let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
         let mapped = bytes.checked_add(CHUNK_BYTES).ok_or(io::ErrorKind::OutOfMemory)?;
         refuse(Fault::Map)?;
-        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: the system chooses addresses that nothing else uses.
         let mapping =
-            unsafe { mmap_anonymous(ptr::null_mut(), mapped, prot, flags | MapFlags::NORESERVE)? };
+            unsafe { mmap_anonymous(ptr::null_mut(), mapped, ProtFlags::empty(), flags)? };
+        // To a program that locks all its memory (MCL_FUTURE) the system gives pages right away,
+        // for all addresses that are only reserved here: not as long as none can be accessed.
+        // SAFETY: the range is the one that was mapped.
+        unsafe {
+            munlock(mapping, mapped)?;
+            mprotect(mapping, mapped, MprotectFlags::READ | MprotectFlags::WRITE)?;
+        }
         let mapping = NonNull::new(mapping.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         let skipped = mapping.as_ptr().align_offset(CHUNK_BYTES);
         let start = NonNull::new(mapping.as_ptr().wrapping_add(skipped));
