@@ -6,13 +6,14 @@
 //!
 //! # For authors of drivers
 //!
-//! Depend on this crate in `[dev-dependencies]`, add a [`VectorSet`] if the format is not known
-//! here (`null`, `deflate`, `lz4`, `lz4hc`, `zstd`), and hold the driver to the whole suite in a
-//! test:
+//! Depend on this crate in `[dev-dependencies]`, and let [`conformance!`] make the tests; add a
+//! [`VectorSet`] if the format is not known here (`null`, `deflate`, `lz4`, `lz4hc`, `zstd`), since
+//! a codec may misunderstand itself both ways. The folder `examples/author` of the repository is a
+//! whole crate.
 //!
 //! ```
 //! use acomp_core::{AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params};
-//! use acomp_testmgr::{Suite, Vector, VectorSet, alg_test};
+//! use acomp_testmgr::{Suite, Vector, VectorSet, alg_test, conformance};
 //!
 //! /// Runs: pairs of a length from 1 to 255 and a byte.
 //! #[derive(Debug)]
@@ -64,6 +65,9 @@
 //!
 //! acomp_core::inventory::submit! { VectorSet::new("rle", VECTORS, module_path!()) }
 //!
+//! conformance!(Rle); // a `#[test]` for each theme
+//!
+//! // The same in one piece, for those who have drivers in a list.
 //! let report = alg_test(&Rle, Suite::Full);
 //! assert!(report.is_passed(), "{report}");
 //! ```
@@ -85,6 +89,7 @@
 //! Compressed bytes are never compared with known ones: every codec may find its own. A codec that
 //! does not return is not caught.
 
+mod conformance;
 mod content;
 mod report;
 mod subject;
@@ -96,6 +101,7 @@ use acomp_core::{Algorithm, Params, SelfTestHook};
 
 pub use content::Content;
 pub use report::{Failure, Report, Suite};
+pub use themes::Theme;
 pub use vectors::{Expected, Vector, VectorSet};
 
 use subject::Driver;
@@ -105,7 +111,18 @@ use trial::{Trial, caught};
 /// the driver is a failure; a driver that cannot be opened, too.
 #[must_use]
 pub fn alg_test(alg: &dyn Algorithm, suite: Suite) -> Report {
-    let mut report = Report::default();
+    test(alg, suite, Theme::ALL)
+}
+
+/// Tests one property of [`Suite::Full`], and that the driver opens: what a test of
+/// [`conformance!`] does.
+#[must_use]
+pub fn theme_test(alg: &dyn Algorithm, theme: Theme) -> Report {
+    test(alg, Suite::Full, &[theme])
+}
+
+fn test(alg: &dyn Algorithm, suite: Suite, themes: &[Theme]) -> Report {
+    let mut report = Report { cases: 1, ..Report::default() };
     let opened = caught(|| {
         let driver = Driver::prepare(alg, &Params::new()).map_err(|why| why.to_string())?;
         drop(driver.open()?);
@@ -114,12 +131,12 @@ pub fn alg_test(alg: &dyn Algorithm, suite: Suite) -> Report {
     match opened {
         Err(why) => {
             let case = "without parameters".into();
-            report.failures.push(Failure { theme: "open", case, why });
+            report.failures.push(Failure { theme: Theme::Open, case, why });
         }
         Ok(driver) => {
-            for (theme, run) in themes::THEMES {
+            for &theme in themes {
                 let mut trial = Trial::new(&driver, suite, theme, &mut report);
-                run(&mut trial);
+                theme.run(&mut trial);
                 trial.close();
             }
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::themes::Theme;
+
 /// How much is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -12,8 +14,8 @@ pub enum Suite {
     Full,
 }
 
-/// The result of [`alg_test`](crate::alg_test). Its `Display` is one line, and one more for each
-/// failure.
+/// The result of [`alg_test`](crate::alg_test). Its `Display` is one line, one more for each
+/// failure, and what to do about those of each theme.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -37,7 +39,11 @@ impl fmt::Display for Report {
             0 => write!(f, "{} cases passed", self.cases)?,
             failed => write!(f, "{failed} of {} cases failed", self.cases)?,
         }
-        self.failures.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
+        for theme in self.failures.chunk_by(|a, b| a.theme == b.theme) {
+            theme.iter().try_for_each(|failure| write!(f, "\n  {failure}"))?;
+            theme.first().map_or(Ok(()), |first| write!(f, "\n  => {}", first.theme.advice()))?;
+        }
+        Ok(())
     }
 }
 
@@ -46,7 +52,7 @@ impl fmt::Display for Report {
 #[non_exhaustive]
 pub struct Failure {
     /// The property.
-    pub theme: &'static str,
+    pub theme: Theme,
     /// The case, with the contents, seed and sizes that [`Content::fill`](crate::Content::fill)
     /// needs to make its input again.
     pub case: String,

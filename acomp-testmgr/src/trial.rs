@@ -7,12 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::content::Content;
 use crate::report::{Failure, Report, Suite};
 use crate::subject::{Driver, Subject};
+use crate::themes::Theme;
 
 /// Runs the cases of one theme. They share a codec, which is replaced after a failure.
 pub(crate) struct Trial<'a> {
     pub(crate) driver: &'a Driver<'a>,
     pub(crate) suite: Suite,
-    theme: &'static str,
+    theme: Theme,
     subject: Option<Subject>,
     failures_left: usize,
     report: &'a mut Report,
@@ -22,7 +23,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn new(
         driver: &'a Driver<'a>,
         suite: Suite,
-        theme: &'static str,
+        theme: Theme,
         report: &'a mut Report,
     ) -> Self {
         Self { driver, suite, theme, subject: None, failures_left: FAILURES_MAX, report }

@@ -8,7 +8,7 @@ use acomp_core::{
     AlgInfo, Algorithm, Codec, Direction, Error, ExecutedOn, MAX_BATCH, OpenError, Ops, Outcome,
     Params,
 };
-use acomp_testmgr::{Suite, Vector, VectorSet, alg_test};
+use acomp_testmgr::{Suite, Theme, Vector, VectorSet, alg_test, conformance, theme_test};
 
 #[test]
 fn every_defect_is_reported_by_both_suites() {
@@ -25,7 +25,7 @@ fn every_defect_is_reported_by_both_suites() {
 #[test]
 fn a_driver_that_always_wants_the_worst_case_is_reported_by_the_full_suite() {
     let report = alg_test(&Toy::new(Is::Greedy), Suite::Full);
-    assert!(report.failures.iter().any(|failure| failure.theme == "small destination"));
+    assert!(report.failures.iter().any(|failure| failure.theme == Theme::SmallDestination));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_failure_comes_again_and_says_what_its_input_was() {
     let again = alg_test(&Toy::new(Is::WrongAtTheEnd), Suite::Full);
     assert_eq!((report.cases, &report.failures), (again.cases, &again.failures));
 
-    let failure = report.failures.iter().find(|failure| failure.theme == "round trip").unwrap();
+    let failure = report.failures.iter().find(|failure| failure.theme == Theme::RoundTrip).unwrap();
     assert_eq!(failure.case, "zero, seed 4095, 4095 bytes");
 }
 
@@ -52,6 +52,31 @@ fn a_failure_comes_again_and_says_what_its_input_was() {
 fn a_panic_is_reported_with_its_message() {
     let report = alg_test(&Toy::new(Is::PanickingAtOpen), Suite::Gate);
     assert!(report.failures[0].why.contains("no luck today"), "{report}");
+}
+
+#[test]
+fn a_report_on_one_theme_says_what_to_do_about_it_and_nothing_else() {
+    for (is, theme) in DEFECTS {
+        let report = theme_test(&Toy::new(is), theme);
+        assert!(report.failures.iter().any(|failure| failure.theme == theme), "{is:?}: {report}");
+        assert!(report.failures.iter().all(|failure| failure.theme == theme), "{is:?}: {report}");
+        let text = report.to_string();
+        assert_eq!(text.matches(theme.advice()).count(), 1, "{text}");
+        assert_eq!(text.matches("=>").count(), 1, "{text}");
+    }
+    let sound = theme_test(&Toy::new(Is::Sound), Theme::Chain);
+    assert!(sound.is_passed() && !sound.to_string().contains("=>"), "{sound}");
+}
+
+mod macro_on_a_sound_driver {
+    super::conformance!(super::Toy::new(super::Is::Sound));
+}
+
+mod macro_on_a_broken_driver {
+    super::conformance!(
+        super::Toy::new(super::Is::PanickingAtOpen),
+        #[should_panic(expected = "no luck today")]
+    );
 }
 
 /// What a toy does wrong, or differently.
@@ -89,29 +114,29 @@ enum Is {
 }
 
 /// The theme under which each defect must be reported.
-const DEFECTS: [(Is, &str); 22] = [
-    (Is::AnsweringHeadOnly, "chain"),
-    (Is::BlindToDirection, "chain"),
-    (Is::BlindToTag, "vectors"),
-    (Is::ConfusedByCorrupt, "vectors"),
-    (Is::ConfusedByTooSmall, "small destination"),
-    (Is::CuttingToFit, "small destination"),
-    (Is::IgnoringTail, "damaged stream"),
-    (Is::LyingAboutLimit, "round trip"),
-    (Is::Overclaiming, "small destination"),
-    (Is::PanickingAtOpen, "open"),
-    (Is::PanickingOnCut, "damaged stream"),
-    (Is::Permissive, "facts"),
-    (Is::RefusingEmpty, "round trip"),
-    (Is::Remembering, "state"),
-    (Is::Renaming, "facts"),
-    (Is::Sharing, "state"),
-    (Is::StoppingAtFailure, "chain"),
-    (Is::TellingTooLittle, "round trip"),
-    (Is::Tiring, "state"),
-    (Is::TooLarge, "facts"),
-    (Is::UnsupportedForCorrupt, "damaged stream"),
-    (Is::WrongAtTheEnd, "round trip"),
+const DEFECTS: [(Is, Theme); 22] = [
+    (Is::AnsweringHeadOnly, Theme::Chain),
+    (Is::BlindToDirection, Theme::Chain),
+    (Is::BlindToTag, Theme::Vectors),
+    (Is::ConfusedByCorrupt, Theme::Vectors),
+    (Is::ConfusedByTooSmall, Theme::SmallDestination),
+    (Is::CuttingToFit, Theme::SmallDestination),
+    (Is::IgnoringTail, Theme::DamagedStream),
+    (Is::LyingAboutLimit, Theme::RoundTrip),
+    (Is::Overclaiming, Theme::SmallDestination),
+    (Is::PanickingAtOpen, Theme::Open),
+    (Is::PanickingOnCut, Theme::DamagedStream),
+    (Is::Permissive, Theme::Facts),
+    (Is::RefusingEmpty, Theme::RoundTrip),
+    (Is::Remembering, Theme::State),
+    (Is::Renaming, Theme::Facts),
+    (Is::Sharing, Theme::State),
+    (Is::StoppingAtFailure, Theme::Chain),
+    (Is::TellingTooLittle, Theme::RoundTrip),
+    (Is::Tiring, Theme::State),
+    (Is::TooLarge, Theme::Facts),
+    (Is::UnsupportedForCorrupt, Theme::DamagedStream),
+    (Is::WrongAtTheEnd, Theme::RoundTrip),
 ];
 
 /// A tag, the length of the data in 4 bytes, and the data: one byte of it if all are equal.
