@@ -9,6 +9,7 @@ use cargo_metadata::Metadata;
 use cargo_metadata::camino::Utf8Path;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::author;
 use crate::fuzz;
 use crate::loom;
 use crate::tidy;
@@ -41,6 +42,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
     })?;
     steps.run("pure Rust", || pure_rust(sh))?;
     steps.run("fuzz properties", || fuzz::test(workspace))?;
+    steps.run("a driver by somebody else", || author::test(workspace))?;
     steps.run("loom", || loom::run(workspace, if full { 3 } else { 2 }))?;
     if test {
         steps.run("test", || Ok(cmd!(sh, "cargo test --workspace").run()?))?;

@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask VERB`; one file per verb.
 
+mod author;
 mod bench;
 mod ci;
 mod fuzz;

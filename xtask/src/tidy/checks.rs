@@ -95,7 +95,7 @@ fn no_dead_files(tree: &Tree) -> Vec<Violation> {
     let mut pending: Vec<Utf8PathBuf> = targets
         .filter_map(|target| target.src_path.strip_prefix(root).ok())
         .map(Utf8PathBuf::from)
-        .chain([FUZZ_ROOT.into()])
+        .chain(OUTSIDE_ROOTS.iter().map(Utf8PathBuf::from))
         .collect();
     let mut alive: BTreeSet<Utf8PathBuf> = pending.iter().cloned().collect();
     let roots = alive.clone();
@@ -269,8 +269,9 @@ const UNSAFE_BINDINGS: &[&str] = &[
     "peers/src/zlib.rs",
 ];
 
-/// The root of a crate outside of the workspace, whose metadata does not tell of it.
-const FUZZ_ROOT: &str = "fuzz/src/lib.rs";
+/// The roots of crates outside of the workspace, whose metadata does not tell of them.
+const OUTSIDE_ROOTS: &[&str] =
+    &["examples/author/src/lib.rs", "examples/author/src/main.rs", "fuzz/src/lib.rs"];
 
 const LINE_COLUMNS_MAX: usize = 100;
 const WRAPPED_EXTENSIONS: &[&str] = &["md", "py", "rs", "sh", "toml"];
