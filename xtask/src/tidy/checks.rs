@@ -21,6 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
     zswap_names_no_algorithm,
     kernel_map_is_complete,
     kernel_map_is_true,
+    readme_excerpts_are_true,
     no_machine_paths,
 ];
 
@@ -222,6 +223,23 @@ fn item_path<'t, 'p>(tree: &'t Tree, path: &'p str) -> Option<(&'t Package, Vec<
     Some((package, items.collect()))
 }
 
+/// Code in the README that no compiler sees is an excerpt of the example, which it does see.
+fn readme_excerpts_are_true(tree: &Tree) -> Vec<Violation> {
+    let Some(readme) = tree.file(README) else { return Vec::new() };
+    let sources: Vec<_> =
+        tree.files.iter().filter(|file| file.path.starts_with(README_EXAMPLE)).collect();
+    let mut found = Vec::new();
+    for (at, fence) in readme.text.match_indices(UNSEEN_CODE) {
+        let code = &readme.text[at + fence.len()..];
+        let code = code.split_once("```").map_or(code, |(code, _)| code);
+        if !sources.iter().any(|file| file.text.contains(code)) {
+            let line = readme.text[..at].lines().count() + 1;
+            found.push(Violation::new(README, line, format!("not in {README_EXAMPLE}")));
+        }
+    }
+    found
+}
+
 /// What holds on one machine only means nothing to who clones the repository.
 fn no_machine_paths(tree: &Tree) -> Vec<Violation> {
     per_line(&tree.files, |_, line| {
@@ -337,6 +355,10 @@ const ZSWAP_DEV_DEPENDENCIES: &[&str] = &["acomp-core", "acomp-algs", "acomp-iaa
 const ALGORITHMS: &[&str] =
     &["842", "deflate", "flate2", "libzstd", "lz4", "lz4hc", "lzo", "lzzzz", "zlib", "zstd"];
 
+const README: &str = "README.md";
+const README_EXAMPLE: &str = "examples/author";
+const UNSEEN_CODE: &str = "```rust,ignore\n";
+
 const KERNEL_MAP: &str = "docs/kernel-map.md";
 const KERNEL_SYMBOLS: &[&str] = &[
     "CRYPTO_ACOMP_REQ_POLL",
@@ -443,6 +465,16 @@ mod tests {
         assert_eq!(lacking.len(), 1);
         assert!(lacking[0].message.contains(KERNEL_SYMBOLS[0]));
         assert_eq!(places(&kernel_map_is_true(&tree)), ["docs/kernel-map.md:3"]);
+    }
+
+    #[test]
+    fn excerpts_of_the_readme_stand_in_the_example() {
+        let tree = tree(&[
+            (README, "```rust,ignore\nfn a() {}\n```\n```rust,ignore\nfn b() {}\n```\n"),
+            ("examples/author/src/lib.rs", "fn a() {}\nfn b() { }\n"),
+            ("zswap/src/lib.rs", "fn b() {}\n"),
+        ]);
+        assert_eq!(places(&readme_excerpts_are_true(&tree)), ["README.md:4"]);
     }
 
     fn tree(files: &[(&str, &str)]) -> Tree {
