@@ -63,7 +63,7 @@ enum Command {
     Swap(swap::Args),
     /// The anonymous memory of a live process, as a page file for `swap`.
     Capture(capture::Args),
-    /// Memory that is larger than its limit: the kernel's zswap beside memory without a limit.
+    /// Memory that is larger than its limit: the pager beside the kernel's zswap.
     ///
     /// Each process writes all of its memory and reads it, and every page is compared with what it
     /// must hold. MB are 10^6 bytes. Writing includes the first touch of the memory; an access is
@@ -74,7 +74,7 @@ enum Command {
     /// One process of `usemem`.
     #[command(hide = true)]
     UsememWorker(usemem::worker::Args),
-    /// What this machine has for `usemem` and for accelerators, and how to mend what is missing.
+    /// What this machine has for the pager, `usemem` and accelerators, and how to mend the rest.
     Doctor(doctor::Args),
     /// The store of compressed pages.
     #[command(subcommand)]
