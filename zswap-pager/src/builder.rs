@@ -131,7 +131,8 @@ impl Builder {
     }
 
     /// Bytes of pages in regions and on their way out; else 1 GiB. At least
-    /// [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN).
+    /// [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN). While every window with pages is being filled,
+    /// each thread may have a folio beyond it.
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit_bytes = bytes;
         self
