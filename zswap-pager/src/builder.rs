@@ -131,17 +131,17 @@ impl Builder {
     }
 
     /// Bytes of pages in regions and on their way out; else 1 GiB. At least
-    /// [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN). While every window with pages is being filled,
-    /// each thread may have a folio beyond it.
+    /// [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN). Where nothing can leave for long, as others are
+    /// at it or what is there is pinned, each fault brings one page beyond it.
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit_bytes = bytes;
         self
     }
 
-    /// Bytes of memory for compressed pages, kept copies included; else what the system has. What
-    /// is known of each page comes on top: 46 bytes, some 3 % of what pages compress to. If nothing
-    /// more can be compressed, dropped or written back, pages stay in memory beyond
-    /// [`limit`](Self::limit).
+    /// Bytes of memory for compressed pages, for kept copies, and for what is known of them; else
+    /// what the system has. At least [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN), of which 1 to 2
+    /// MiB are for what is known. If nothing more can be compressed, dropped or written back, pages
+    /// stay in memory beyond [`limit`](Self::limit).
     pub fn pool_limit(mut self, bytes: u64) -> Self {
         self.pool_limit_bytes = Some(bytes);
         self
@@ -229,8 +229,10 @@ impl Builder {
     /// [`PagerError`], but for those of regions.
     pub fn build(self) -> Result<Pager, PagerError> {
         let limit_pages = usize::try_from(self.limit_bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
-        if self.limit_bytes < LIMIT_BYTES_MIN {
-            return Err(PagerError::Limit { bytes: self.limit_bytes });
+        for bytes in [Some(self.limit_bytes), self.pool_limit_bytes].into_iter().flatten() {
+            if bytes < LIMIT_BYTES_MIN {
+                return Err(PagerError::Limit { bytes });
+            }
         }
         if page_size() != PAGE_BYTES {
             return Err(PagerError::Unsupported { what: "pages of 4096 bytes" });
@@ -322,7 +324,8 @@ impl Builder {
     fn build_pool(&self) -> Result<Pool, PagerError> {
         let mut builder = Pool::builder(&self.registry)
             .compressor(&self.compressor)
-            .housekeeping(Housekeeping::Faults);
+            .housekeeping(Housekeeping::Faults)
+            .limit_metadata();
         if let Some(bytes) = self.pool_limit_bytes {
             builder = builder.total_bytes(bytes);
         }
@@ -367,7 +370,7 @@ impl Pager {
     }
 }
 
-/// The smallest limit: 4 MiB, as pages leave a MiB at a time.
+/// The smallest limit, of memory and of the pool: 4 MiB, as pages leave a MiB at a time.
 pub const LIMIT_BYTES_MIN: u64 = 4 << 20;
 const LIMIT_BYTES: u64 = 1 << 30;
 const FOLIO_PAGES: usize = 64;

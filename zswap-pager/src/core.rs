@@ -1,5 +1,6 @@
 //! What all regions of a pager share.
 
+use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +9,7 @@ use zswap::{PAGE_BYTES, Page, Pool};
 use crate::eviction::Eviction;
 use crate::helpers::Helped;
 use crate::raw::memory;
+use crate::raw::signal::die;
 use crate::raw::uffd::Uffd;
 use crate::space::{Space, lock};
 use crate::staging::Staging;
@@ -61,10 +63,30 @@ impl Core {
         self.used.load(Relaxed)
     }
 
+    /// Asks the order of eviction, or tells it something. It may be a program's own: a panic there
+    /// would leave pages that nobody is at any more, and that others wait for.
+    pub(crate) fn eviction<R>(&self, ask: impl FnOnce(&mut dyn Eviction) -> R) -> R {
+        or_die("a panic in an order of eviction", || ask(&mut **lock(&self.eviction)))
+    }
+
     /// The region with this number.
     pub(crate) fn space(&self, id: u32) -> Option<Arc<Space>> {
         lock(&self.spaces).get(id as usize).cloned().flatten()
     }
+}
+
+/// Ends the process with a message if `run` panics.
+pub(crate) fn or_die<R>(why: &'static str, run: impl FnOnce() -> R) -> R {
+    struct Die(&'static str);
+    impl Drop for Die {
+        fn drop(&mut self) {
+            die(self.0);
+        }
+    }
+    let guard = Die(why);
+    let result = run();
+    mem::forget(guard);
+    result
 }
 
 /// Buffers for the pages of a fill or of a slice, made ahead.

@@ -21,7 +21,7 @@ pub enum PagerError {
          within system calls (`KernelFaults::IfPermitted`)"
     )]
     NotPermitted,
-    /// The limit has no room for what the pager itself needs.
+    /// The limit, or the pool's, has no room for what the pager itself needs.
     #[error("a limit of {bytes} bytes is too small: at least {}", crate::LIMIT_BYTES_MIN)]
     Limit {
         /// What was asked for.

@@ -35,7 +35,8 @@ pub enum Filled {
 /// The order in which windows leave.
 ///
 /// Called under a lock, and while a fault is served but for [`map`](Self::map) and
-/// [`unmap`](Self::unmap): all other methods must not allocate, block, or touch a region.
+/// [`unmap`](Self::unmap): all other methods must not allocate, block, or touch a region. A panic
+/// ends the process.
 ///
 /// ```
 /// use zswap_pager::{Eviction, Filled, WindowId};

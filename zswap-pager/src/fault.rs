@@ -13,6 +13,7 @@ use zswap::{Load, LoadError, Page};
 use crate::core::Core;
 use crate::eviction::{Filled, WindowId};
 use crate::raw::signal::die;
+use crate::room::Room;
 use crate::space::{Space, lock};
 use crate::window::{Claim, Source, WINDOW_PAGES};
 
@@ -25,6 +26,17 @@ pub(crate) enum Served {
     Lost,
 }
 
+/// What became of a claim.
+#[derive(Debug)]
+enum Claimed {
+    Fill(Fill),
+    /// The limit admits no page.
+    NoRoom,
+    /// Somebody is at the page.
+    Busy,
+    Lost,
+}
+
 /// Pages that were claimed.
 #[derive(Debug)]
 struct Fill {
@@ -34,42 +46,53 @@ struct Fill {
     from: Source,
 }
 
+impl Fill {
+    /// Pages of memory that it takes.
+    fn taken(&self) -> usize {
+        match self.from {
+            Source::Resident | Source::InPlace => 0,
+            Source::Zeros | Source::Frame(_) | Source::Pool { .. } => self.pages.len(),
+        }
+    }
+}
+
 impl Core {
     /// Serves a fault on a page.
     pub(crate) fn serve(&self, space: &Arc<Space>, page: usize) -> Served {
         self.events.faults.fetch_add(1, Relaxed);
-        let mut wait = Wait::default();
+        let (mut room, mut wait) = (Room::none(self), Wait::default());
         loop {
-            let mut claimed = Ok(None);
+            let mut claimed = Claimed::Busy;
             lock(&space.streams).fault(page, self.zeros.len(), |wanted| {
-                claimed = self.claim(space, page, wanted);
-                claimed.as_ref().map_or(0, |fill| fill.as_ref().map_or(0, |fill| fill.pages.len()))
+                claimed = self.claim(space, page, wanted, &mut room);
+                if let Claimed::Fill(fill) = &claimed { fill.pages.len() } else { 0 }
             });
             match claimed {
-                Ok(Some(fill)) => return self.fill_and_relieve(space, &fill),
-                Ok(None) => wait.pause(),
-                Err(Lost) => return Served::Lost,
+                Claimed::Fill(fill) => return self.fill_and_relieve(space, &fill),
+                Claimed::NoRoom => room.make(),
+                Claimed::Busy => wait.pause(),
+                Claimed::Lost => return Served::Lost,
             }
         }
     }
 
     /// Fills what is not there of a range. Whether all of it could be.
     pub(crate) fn populate(&self, space: &Arc<Space>, pages: Range<usize>) -> bool {
-        let mut at = pages.start;
-        let mut wait = Wait::default();
+        let (mut at, mut room, mut wait) = (pages.start, Room::none(self), Wait::default());
         while at < pages.end {
             if self.is_resident(space, at) {
                 at += 1;
                 continue;
             }
-            match self.claim(space, at, self.zeros.len().min(pages.end - at)) {
+            match self.claim(space, at, self.zeros.len().min(pages.end - at), &mut room) {
                 // Of what was claimed all is there now, or the first page.
-                Ok(Some(fill)) => match self.fill_and_relieve(space, &fill) {
+                Claimed::Fill(fill) => match self.fill_and_relieve(space, &fill) {
                     Served::Yes => at += 1,
                     Served::Lost => return false,
                 },
-                Ok(None) => wait.pause(),
-                Err(Lost) => return false,
+                Claimed::NoRoom => room.make(),
+                Claimed::Busy => wait.pause(),
+                Claimed::Lost => return false,
             }
         }
         true
@@ -80,35 +103,36 @@ impl Core {
         window.is_some_and(|window| window.is_resident(page % WINDOW_PAGES))
     }
 
-    fn claim(&self, space: &Space, page: usize, wanted: usize) -> Result<Option<Fill>, Lost> {
+    /// Claims pages for which there is room.
+    fn claim(&self, space: &Space, page: usize, wanted: usize, room: &mut Room<'_>) -> Claimed {
         let window = page / WINDOW_PAGES;
         let end = space.pages_of(window).end.min(space.len());
-        let wanted = wanted.min(end.saturating_sub(page));
-        let claim = |mut locked: std::sync::MutexGuard<'_, crate::window::Window>| {
-            locked.claim(page % WINDOW_PAGES, wanted, self.keeps)
-        };
-        match space.window(window).map(claim) {
-            Some(Claim::Fill { first, pages, from }) => {
-                Ok(Some(Fill { window, pages: first..first + pages, from }))
+        let wanted = wanted.min(end.saturating_sub(page)).max(1);
+        let admitted = room.grow(wanted);
+        if admitted == 0 {
+            return Claimed::NoRoom;
+        }
+        let claim = space.window(window).map_or(Claim::Lost, |mut window| {
+            window.claim(page % WINDOW_PAGES, admitted, self.keeps)
+        });
+        match claim {
+            Claim::Wait => Claimed::Busy,
+            Claim::Lost => Claimed::Lost,
+            Claim::Fill { first, pages, from } => {
+                let fill = Fill { window, pages: first..first + pages, from };
+                room.take(fill.taken());
+                Claimed::Fill(fill)
             }
-            Some(Claim::Wait) => Ok(None),
-            Some(Claim::Lost) | None => Err(Lost),
         }
     }
 
     fn fill_and_relieve(&self, space: &Arc<Space>, fill: &Fill) -> Served {
-        let taken = match fill.from {
-            Source::Resident | Source::InPlace => 0,
-            _ => fill.pages.len(),
-        };
-        self.make_room(taken);
-        let filled = self.fill(space, fill);
-        let Some(how) = filled else { return Served::Lost };
+        let Some(how) = self.fill(space, fill) else { return Served::Lost };
         if let Some(how) = how {
             let window = WindowId::new(space.id, fill.window);
-            lock(&self.eviction).filled(window, fill.pages.len(), how);
+            self.eviction(|order| order.filled(window, fill.pages.len(), how));
         }
-        self.relieve(taken);
+        self.relieve(fill.taken());
         Served::Yes
     }
 
@@ -170,6 +194,7 @@ impl Core {
         window.unclaim(rest, fill.from);
         if is_loaded {
             let _ = window.publish(first..first + 1, fill.from);
+            self.events.pages_loaded.fetch_add(1, Relaxed);
             return Some(Some(Filled::Loaded));
         }
         window.lose(first);
@@ -235,9 +260,6 @@ impl Core {
         }
     }
 }
-
-#[derive(Clone, Copy, Debug)]
-struct Lost;
 
 /// Waits for another thread, whose work is bounded: it holds a page for a batch at most.
 #[derive(Debug, Default)]

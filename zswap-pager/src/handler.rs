@@ -12,7 +12,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::{Errno, write};
 use rustix::thread::{CpuSet, Pid, gettid, sched_getcpu, sched_setaffinity};
 
-use crate::core::Core;
+use crate::core::{Core, or_die};
 use crate::fault::Served;
 use crate::raw::signal::{die, say};
 use crate::raw::uffd::Event;
@@ -33,8 +33,8 @@ impl Handler {
             (Arc::clone(core), Arc::clone(&wake), Arc::clone(&is_over));
         let thread = thread::Builder::new().name("zswap-pager".into()).spawn(move || {
             // Whoever waits for a page would wait for ever, or read zeros.
-            let _guard = DieOnUnwind;
-            run(&its_core, &its_wake, &its_over);
+            let run = || run(&its_core, &its_wake, &its_over);
+            or_die("a panic while a fault was served", run);
         })?;
         Ok(Self { is_over, wake, thread: Some(thread) })
     }
@@ -46,16 +46,6 @@ impl Drop for Handler {
         let _ = write(&self.wake, &1_u64.to_ne_bytes());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
-        }
-    }
-}
-
-struct DieOnUnwind;
-
-impl Drop for DieOnUnwind {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            die("a panic while a fault was served");
         }
     }
 }
@@ -82,7 +72,7 @@ fn run(core: &Core, wake: &OwnedFd, is_over: &AtomicBool) {
             match *event {
                 Event::Fault { address, thread, .. } => {
                     follower.follow(thread);
-                    serve(core, address);
+                    without_allocating(|| serve(core, address));
                 }
                 Event::Foreign(what) => die_of(what),
             }
@@ -116,6 +106,15 @@ fn die_of(what: &str) -> ! {
         _ => die("a region was changed by the kernel's calls"),
     }
 }
+
+#[cfg(not(test))]
+fn without_allocating(serve: impl FnOnce()) {
+    serve();
+}
+
+/// In this crate's own tests, a call of the allocator ends the process.
+#[cfg(test)]
+use assert_no_alloc::assert_no_alloc as without_allocating;
 
 /// Follows the threads whose faults it serves from CPU to CPU: to wake one on another CPU takes
 /// ten times as long as to serve its fault.
@@ -165,3 +164,41 @@ fn cpu_of(thread: u32) -> Option<usize> {
 const EVENTS: usize = 16;
 /// It looks where a thread is so often.
 const FOLLOW: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use acomp_algs as _;
+    use acomp_core::Registry;
+    use assert_no_alloc::AllocDisabler;
+    use zswap::PAGE_BYTES;
+
+    use crate::{Kept, Pager, Without};
+
+    #[global_allocator]
+    static ALLOCATOR: AllocDisabler = AllocDisabler;
+
+    /// In its own thread, where an allocation ends the process: see `without_allocating`.
+    #[test]
+    fn a_fault_calls_no_allocator() {
+        for without in [Without::Nothing, Without::Move] {
+            for kept in [Kept::Off, Kept::Exact, Kept::Hash] {
+                let builder = Pager::builder(Registry::global()).limit(4 << 20);
+                let Ok(pager) = builder.without(without).kept(kept).build() else {
+                    eprintln!("NOTHING IS TESTED HERE: no userfaultfd");
+                    return;
+                };
+                let mut region = pager.map(12 << 20).unwrap();
+                for first in [1, 5000] {
+                    for (at, page) in region.chunks_mut(PAGE_BYTES).enumerate() {
+                        page[..8].copy_from_slice(&(first + at).to_ne_bytes());
+                    }
+                    for (at, page) in region.chunks(PAGE_BYTES).enumerate() {
+                        assert!(page.starts_with(&(first + at).to_ne_bytes()), "page {at}");
+                    }
+                }
+                let stats = pager.stats();
+                assert!(stats.pages_loaded > 2048, "{without:?} {kept:?} {stats:?}");
+            }
+        }
+    }
+}

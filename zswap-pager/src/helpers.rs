@@ -5,8 +5,8 @@
 //! more than it brings.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use crate::core::Core;
@@ -24,7 +24,7 @@ pub(crate) struct Helpers {
 impl Helpers {
     pub(crate) fn start(core: &Arc<Core>, threads: usize) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
-        let start = |_| {
+        let start = || {
             let (core, is_over) = (Arc::clone(core), Arc::clone(&is_over));
             thread::Builder::new().name("zswap-helper".into()).spawn(move || {
                 // Otherwise it runs like any other.
@@ -36,9 +36,15 @@ impl Helpers {
                 }
             })
         };
-        let threads = (0..threads).map(start).collect::<io::Result<Vec<_>>>()?;
-        *lock(&core.helped.threads) = threads.iter().map(|other| other.thread().clone()).collect();
-        Ok(Self { core: Arc::clone(core), is_over, threads })
+        // If one cannot be started, those before it are stopped.
+        let mut helpers =
+            Self { core: Arc::clone(core), is_over: Arc::clone(&is_over), threads: Vec::new() };
+        for _ in 0..threads {
+            helpers.threads.push(start()?);
+        }
+        *lock(&core.helped.threads) =
+            helpers.threads.iter().map(|other| other.thread().clone()).collect();
+        Ok(helpers)
     }
 }
 
@@ -56,7 +62,7 @@ impl Drop for Helpers {
 /// What those who fill pages know of helpers.
 #[derive(Debug, Default)]
 pub(crate) struct Helped {
-    threads: std::sync::Mutex<Vec<thread::Thread>>,
+    threads: Mutex<Vec<thread::Thread>>,
     is_asleep: AtomicBool,
 }
 

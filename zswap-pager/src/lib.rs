@@ -40,6 +40,7 @@ mod raw;
 mod reclaim;
 mod region;
 mod regions;
+mod room;
 mod space;
 mod staging;
 mod streams;

@@ -75,18 +75,6 @@ impl Pager {
         &self.shared.core.pool
     }
 
-    /// Who serves faults.
-    #[must_use]
-    pub fn mode(&self) -> FaultMode {
-        self.shared.mode
-    }
-
-    /// Whether system calls may be passed memory that is not there.
-    #[must_use]
-    pub fn has_kernel_faults(&self) -> bool {
-        self.shared.has_kernel_faults
-    }
-
     /// What the pager holds and did.
     #[must_use]
     pub fn stats(&self) -> Stats {

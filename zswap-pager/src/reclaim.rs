@@ -2,8 +2,8 @@
 //! single fault pays for a window.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, MutexGuard};
 
 use rustix::io::Errno;
 use zswap::{Page, Revalidated, StoreError};
@@ -11,39 +11,11 @@ use zswap::{Page, Revalidated, StoreError};
 use crate::core::Core;
 use crate::eviction::{Filled, WindowId};
 use crate::raw::signal::die;
-use crate::space::{Space, lock};
+use crate::space::Space;
 use crate::staging::Slice;
-use crate::window::{Source, WINDOW_PAGES};
+use crate::window::{Source, WINDOW_PAGES, Window};
 
 impl Core {
-    /// Counts pages as used before they are, once the limit admits them; or at last if nothing
-    /// that can be reclaimed is left.
-    pub(crate) fn make_room(&self, pages: usize) {
-        let mut vain = 0;
-        loop {
-            let used = self.used();
-            if used + pages <= self.limit_pages || vain > VAIN_ROUNDS_MAX {
-                if self.used.compare_exchange_weak(used, used + pages, Relaxed, Relaxed).is_ok() {
-                    self.events.used_max.fetch_max(used + pages, Relaxed);
-                    return;
-                }
-                continue;
-            }
-            let refused = self.events.pages_refused.load(Relaxed);
-            if self.stage() | self.drain(None) {
-                // What is stored makes room, be it for others who came first. What the pool refuses
-                // comes back, and would go again.
-                let is_refused = self.events.pages_refused.load(Relaxed) != refused;
-                vain += if is_refused { REFUSED_ROUNDS } else { 0 };
-            } else {
-                // Others drain the last slices, or read a frame: perhaps for this very caller. With
-                // no frame in use windows are pinned, or being filled.
-                vain += if self.staging.is_empty() { EMPTY_ROUNDS } else { 1 };
-                rustix::thread::sched_yield();
-            }
-        }
-    }
-
     /// After so many pages were filled: stores as many, if memory is about to be short.
     pub(crate) fn relieve(&self, pages: usize) {
         let used = self.used();
@@ -83,7 +55,7 @@ impl Core {
     pub(crate) fn stage(&self) -> bool {
         let Some(frame) = self.staging.take() else { return false };
         for _ in 0..VICTIM_TRIES_MAX {
-            let Some(victim) = lock(&self.eviction).next() else { break };
+            let Some(victim) = self.eviction(|order| order.next()) else { break };
             let Some(space) = self.space(victim.region) else { continue };
             if self.stage_window(&space, victim.window, frame) {
                 return true;
@@ -91,7 +63,7 @@ impl Core {
             // It stays where it is, for now.
             let resident = space.window(victim.window).map_or(0, |window| window.resident());
             if resident > 0 {
-                lock(&self.eviction).filled(victim, resident, Filled::New);
+                self.eviction(|order| order.filled(victim, resident, Filled::New));
             }
         }
         self.staging.put(frame);
@@ -118,7 +90,7 @@ impl Core {
             if left > 0 {
                 // What could not leave is asked again.
                 let window = WindowId::new(space.id, window);
-                lock(&self.eviction).filled(window, left, Filled::New);
+                self.eviction(|order| order.filled(window, left, Filled::New));
             }
         }
         staged > 0
@@ -327,11 +299,11 @@ impl Core {
         // This slice is not drained yet, so that it is not the last one to read the frame.
         let _ = space_window(slice).map(|mut window| window.publish(at..at + 1, from));
         let window = WindowId::new(space.id, slice.window);
-        lock(&self.eviction).filled(window, 1, Filled::New);
+        self.eviction(|order| order.filled(window, 1, Filled::New));
     }
 }
 
-fn space_window(slice: &Slice) -> Option<std::sync::MutexGuard<'_, crate::window::Window>> {
+fn space_window(slice: &Slice) -> Option<MutexGuard<'_, Window>> {
     slice.space.window(slice.window)
 }
 
@@ -352,12 +324,6 @@ fn runs(mut bits: u64) -> impl Iterator<Item = Range<usize>> {
 const VICTIM_TRIES_MAX: usize = 16;
 /// Tries of a move that found a mapping of the process changing.
 const MOVE_TRIES_MAX: usize = 1 << 10;
-/// Rounds in which only others store pages.
-const VAIN_ROUNDS_MAX: usize = 1 << 12;
-/// A round in which nobody stores pages is as vain as so many of those.
-const EMPTY_ROUNDS: usize = 1 << 6;
-/// One in which pages were compressed and the pool refused them.
-const REFUSED_ROUNDS: usize = 1 << 10;
 /// Before pages are stored, so much is staged.
 const RAMP_PAGES: usize = 1024;
 /// Pages of the pool that make room for a store, and how often.

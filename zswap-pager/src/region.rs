@@ -125,7 +125,7 @@ impl Region {
         if let Some(place) = lock(&core.spaces).get_mut(id as usize) {
             *place = Some(Arc::clone(&space));
         }
-        lock(&core.eviction).map(id, space.windows().len());
+        core.eviction(|order| order.map(id, space.windows().len()));
         regions::add(&space, core);
         Ok(Self { shared: Arc::clone(shared), space, mapping, len })
     }
@@ -144,7 +144,7 @@ impl Region {
             }
             Advice::Cold => {
                 windows_of(&pages).for_each(|window| {
-                    lock(&core.eviction).cold(WindowId::new(self.space.id, window));
+                    core.eviction(|order| order.cold(WindowId::new(self.space.id, window)));
                 });
                 Ok(())
             }
@@ -325,7 +325,8 @@ impl Region {
         if bytes.start > bytes.end || bytes.end > self.len {
             return Err(self.no_range(bytes));
         }
-        Ok(bytes.start / PAGE_BYTES..bytes.end.div_ceil(PAGE_BYTES))
+        let first = bytes.start / PAGE_BYTES;
+        Ok(if bytes.is_empty() { first..first } else { first..bytes.end.div_ceil(PAGE_BYTES) })
     }
 
     fn no_range(&self, bytes: &Range<usize>) -> PagerError {
@@ -363,7 +364,7 @@ impl Drop for Region {
         // First, as faults of it may still come: those that were over before they were read.
         regions::remove(&self.space);
         let core = self.core();
-        lock(&core.eviction).unmap(self.space.id);
+        core.eviction(|order| order.unmap(self.space.id));
         if let Some(place) = lock(&core.spaces).get_mut(self.space.id as usize) {
             *place = None;
         }

@@ -199,8 +199,8 @@ fn system_calls_reach_pages_in_thread_mode() {
         else {
             return;
         };
-        assert!(pager.has_kernel_faults());
         let mut region = pager.map(12 * MIB).unwrap();
+        assert!(region.has_kernel_faults());
         fill(&mut region, 1);
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&region).unwrap();
@@ -217,8 +217,8 @@ fn system_calls_reach_pages_in_thread_mode() {
 fn system_calls_reach_pinned_pages_in_sigbus_mode() {
     for without in [Without::Nothing, Without::Move] {
         let Some(pager) = Kind::new(FaultMode::Sigbus, without).pager() else { return };
-        assert!(!pager.has_kernel_faults());
         let mut region = pager.map(12 * MIB).unwrap();
+        assert!(!region.has_kernel_faults());
         fill(&mut region, 1);
         region.advise(0..region.len(), Advice::PageOut).unwrap();
         let mut file: File = tempfile::tempfile().unwrap();

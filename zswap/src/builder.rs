@@ -25,6 +25,7 @@ pub struct Builder {
     compressor: String,
     params: Params,
     total_bytes: u64,
+    limits_metadata: bool,
     reserve_bytes: usize,
     owners: u16,
     device: Option<Arc<dyn SwapDevice>>,
@@ -41,6 +42,7 @@ impl Builder {
             compressor: String::new(),
             params: Params::default(),
             total_bytes: system_bytes(),
+            limits_metadata: false,
             reserve_bytes: RESERVE_BYTES,
             owners: OWNERS,
             device: None,
@@ -66,6 +68,15 @@ impl Builder {
     /// The memory that `max_pool_percent` is a part of. Otherwise it is the system's.
     pub fn total_bytes(mut self, bytes: u64) -> Self {
         self.total_bytes = bytes;
+        self
+    }
+
+    /// Counts what is known of pages towards the limit too, as
+    /// [`Pool::metadata_bytes`](crate::Pool::metadata_bytes) tells, and holds the limit exactly.
+    /// Otherwise it is as in the kernel: a folio that comes below the limit is stored, whatever
+    /// that takes.
+    pub fn limit_metadata(mut self) -> Self {
+        self.limits_metadata = true;
         self
     }
 
@@ -147,7 +158,7 @@ impl Builder {
             hash_key: self.hash_key,
         };
         let clock = self.clock.unwrap_or_else(|| Arc::new(RealClock(Instant::now())));
-        Ok(Pool::new(state, self.total_bytes, self.housekeeping, clock))
+        Ok(Pool::new(state, self.total_bytes, self.limits_metadata, self.housekeeping, clock))
     }
 }
 

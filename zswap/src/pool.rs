@@ -131,6 +131,7 @@ pub struct Pool {
     state: State,
     params: Params,
     total_bytes: u64,
+    limits_metadata: bool,
     housekeeping: Housekeeping,
     clock: Arc<dyn Clock>,
     /// It was full, and has not been emptied to the threshold since.
@@ -166,6 +167,7 @@ impl Pool {
     pub(crate) fn new(
         state: State,
         total_bytes: u64,
+        limits_metadata: bool,
         housekeeping: Housekeeping,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -173,6 +175,7 @@ impl Pool {
             state,
             params: Params::default(),
             total_bytes,
+            limits_metadata,
             housekeeping,
             clock,
             reached_full: AtomicBool::new(false),
@@ -548,9 +551,16 @@ impl Pool {
 
     /// With the kernel's hysteresis: once full, the pool accepts pages again below the threshold.
     fn is_full(&self) -> bool {
-        let held = self.state.objects.held_bytes() as u64;
         let max = Params::percent_of(&self.params.max_pool_percent, self.total_bytes);
-        if held >= max {
+        let mut held = self.state.objects.held_bytes() as u64;
+        let mut is_over = held >= max;
+        if self.limits_metadata {
+            let metadata = self.state.metadata_bytes() as u64;
+            held += metadata;
+            self.state.objects.set_limit(max.saturating_sub(metadata) as usize);
+            is_over = self.state.objects.is_at_limit();
+        }
+        if is_over {
             self.reached_full.store(true, Relaxed);
             return true;
         }

@@ -215,7 +215,7 @@ impl State {
         self.tree.metadata_bytes()
             + self.entries.metadata_bytes()
             + self.accounts.metadata_bytes()
-            + self.objects.stats().metadata_bytes
+            + self.objects.metadata_bytes()
             + self.device.as_ref().map_or(0, |device| device.blocks.metadata_bytes())
     }
 }

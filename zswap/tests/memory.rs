@@ -95,6 +95,28 @@ fn cpus_get_their_sessions_from_maintenance() {
     assert_eq!(opens.load(Relaxed) - before, cpus - 1, "each has its own now");
 }
 
+/// Whatever threads store at the same time, and although the pool learns of pages meanwhile.
+#[test]
+fn limit_of_all_memory_is_held_exactly() {
+    const TOTAL_BYTES: u64 = 8 << 20;
+    let builder = Pool::builder(Registry::global()).compressor("lz4");
+    let pool = builder.total_bytes(TOTAL_BYTES).limit_metadata().build().unwrap();
+    pool.set("max_pool_percent", "100").unwrap();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let pool = &pool;
+            scope.spawn(move || {
+                let pages = (0..4096).map(|at| 10_000 * thread + at);
+                let refused = |at| pool.store(Slot(at), &[random(at)], Owner::ROOT).is_err();
+                assert!(pages.clone().any(refused), "16 MiB do not fit");
+            });
+        }
+    });
+    let held = pool.counters().pool_total_size;
+    assert!(held + pool.metadata_bytes() as u64 <= TOTAL_BYTES, "{held}");
+    assert!(held > TOTAL_BYTES / 2, "{held}");
+}
+
 #[test]
 fn empty_reserve_is_an_error_that_is_counted_and_mended_by_maintenance() {
     let pool = apart("lz4", |builder| builder.reserve_bytes(1).total_bytes(1 << 30));

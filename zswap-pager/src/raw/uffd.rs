@@ -58,11 +58,14 @@ pub(crate) struct Done {
 
 macro_rules! ioctls {
     ($($name:ident = $number:ident($arg:ident);)+) => {$(
-        fn $name(fd: BorrowedFd<'_>, arg: &mut sys::$arg) -> Result<(), Errno> {
+        /// # Safety
+        ///
+        /// What `arg` says is done to memory must be no harm to it.
+        unsafe fn $name(fd: BorrowedFd<'_>, arg: &mut sys::$arg) -> Result<(), Errno> {
             const OPCODE: Opcode =
                 opcode::read_write::<sys::$arg>(sys::UFFDIO as u8, sys::$number as u8);
-            // SAFETY: number and argument belong together (linux/userfaultfd.h). What it does to
-            // memory is for the callers to prove.
+            // SAFETY: number and argument belong together (linux/userfaultfd.h); the rest is the
+            // caller's promise.
             unsafe { ioctl(fd, Updater::<OPCODE, sys::$arg>::new(arg)) }
         }
     )+};
@@ -97,7 +100,8 @@ impl Uffd {
             }
         };
         let mut arg = sys::uffdio_api { api: sys::UFFD_API.into(), features, ioctls: 0 };
-        api(fd.as_fd(), &mut arg)?;
+        // SAFETY: it touches no memory but the argument.
+        unsafe { api(fd.as_fd(), &mut arg) }?;
         Ok((Self { fd, origin: Origin::new()? }, arg.features, has_kernel_faults))
     }
 
@@ -113,8 +117,8 @@ impl Uffd {
             mode: mode.into(),
             ioctls: 0,
         };
-        // Touching what is registered waits for this descriptor, nothing else changes.
-        Ok(register(self.here(), &mut arg)?)
+        // SAFETY: touching what is registered waits for this descriptor, nothing else changes.
+        Ok(unsafe { register(self.here(), &mut arg) }?)
     }
 
     /// No longer: pages that are missing are zeros.
@@ -133,7 +137,9 @@ impl Uffd {
         let range = range_of(area, first..first + from.len());
         let src = from.as_ptr().expose_provenance() as u64;
         let mut arg = sys::uffdio_copy { dst: range.start, src, len: range.len, mode: 0, copy: 0 };
-        let copied = copy(self.here(), &mut arg);
+        // SAFETY: it reads pages that are borrowed, and fills only what is missing of an area,
+        // which nobody has seen before.
+        let copied = unsafe { copy(self.here(), &mut arg) };
         done(copied, arg.copy, from.len())
     }
 
@@ -143,7 +149,8 @@ impl Uffd {
         let src = from.as_ptr().expose_provenance() as u64;
         let mode = COPY_MODE_WP;
         let mut arg = sys::uffdio_copy { dst: range.start, src, len: range.len, mode, copy: 0 };
-        match copy(self.here(), &mut arg) {
+        // SAFETY: as in `copy`.
+        match unsafe { copy(self.here(), &mut arg) } {
             Err(Errno::EXIST) => Ok(()),
             copied => Ok(copied?),
         }
@@ -167,7 +174,9 @@ impl Uffd {
             mode: MOVE_MODE_ALLOW_SRC_HOLES,
             move_: 0,
         };
-        let moved = move_pages(self.here(), &mut arg);
+        // SAFETY: the frame is borrowed mutably, and has no pages there. What leaves the area comes
+        // back before an access to it ends: whoever touches it waits for this descriptor.
+        let moved = unsafe { move_pages(self.here(), &mut arg) };
         done(moved, arg.move_, pages.len())
     }
 
@@ -175,7 +184,8 @@ impl Uffd {
     pub(crate) fn protect(&self, area: &Area, pages: Range<usize>, on: bool) -> io::Result<()> {
         let mode = if on { WRITEPROTECT_MODE_WP } else { 0 };
         let mut arg = sys::uffdio_writeprotect { range: range_of(area, pages), mode };
-        Ok(protect(self.here(), &mut arg)?)
+        // SAFETY: it changes who waits, not what the memory contains.
+        Ok(unsafe { protect(self.here(), &mut arg) }?)
     }
 
     /// Makes a missing page one whose access is an error. It may be one already: several threads
@@ -183,7 +193,8 @@ impl Uffd {
     pub(crate) fn poison(&self, area: &Area, page: usize) -> io::Result<()> {
         let range = range_of(area, page..page + 1);
         let mut arg = sys::uffdio_poison { range, mode: 0, updated: 0 };
-        match poison(self.here(), &mut arg) {
+        // SAFETY: it takes a page that is missing, whose access ends the process from then on.
+        match unsafe { poison(self.here(), &mut arg) } {
             Err(Errno::EXIST) => Ok(()),
             poisoned => Ok(poisoned?),
         }

@@ -175,6 +175,16 @@ impl Zsmalloc {
         Ok(self.reserve.trim(&self.memory)?)
     }
 
+    /// From now on, zspages take so many bytes at most, but for those that there are already.
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        self.reserve.set_limit(bytes);
+    }
+
+    /// Whether no zspage can be begun within the limit. Cheap.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.reserve.is_at_limit()
+    }
+
     /// Whether the reserve is to be restored soon, if there is more to be had.
     pub(crate) fn is_low(&self) -> bool {
         self.is_short() || self.numbers.is_low(&self.memory)

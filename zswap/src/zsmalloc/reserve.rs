@@ -15,6 +15,8 @@ pub(crate) struct Reserve {
     state: Mutex<State>,
     /// Frames that are taken; written under the lock of the state.
     taken: AtomicUsize,
+    /// No more are taken.
+    taken_max: AtomicUsize,
     /// Written under the lock of the state.
     is_low: AtomicBool,
     /// A bit for each free frame of a chunk; touched under the lock of the state.
@@ -44,6 +46,7 @@ impl Reserve {
         Ok(Self {
             state: Mutex::default(),
             taken: AtomicUsize::new(0),
+            taken_max: AtomicUsize::new(usize::MAX),
             is_low: AtomicBool::new(false),
             free_in: Table::new(chunks_max)?,
             links: Table::new(chunks_max)?,
@@ -59,6 +62,9 @@ impl Reserve {
             return None;
         }
         let mut state = self.state();
+        if self.is_at_limit() {
+            return None;
+        }
         let from_whole = state.partly_free.first().is_none();
         let chunk = state.partly_free.first().or_else(|| state.wholly_free.first())?;
         let bits = self.free_in.get(chunk)?;
@@ -166,8 +172,27 @@ impl Reserve {
         }
     }
 
-    /// Whether the system has no more chunks to give.
+    /// From now on, frames of so many bytes may be taken.
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        let frames = bytes / FRAME_BYTES;
+        // It hardly ever changes, and is read by all.
+        if self.taken_max.load(Relaxed) != frames {
+            self.taken_max.store(frames, Relaxed);
+        }
+    }
+
+    /// Whether no frame may be taken, however many are free.
+    #[inline]
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.taken.load(Relaxed) >= self.taken_max.load(Relaxed)
+    }
+
+    /// Whether only what is put back can be taken: the system has no more chunks to give, or the
+    /// limit admits no more.
     pub(crate) fn is_final(&self) -> bool {
+        if self.is_at_limit() {
+            return true;
+        }
         let state = self.state();
         state.fresh == self.chunks_max && state.absent.len() == 0
     }

@@ -74,7 +74,7 @@ impl Zsmalloc {
         self.reserve.taken_bytes()
     }
 
-    fn metadata_bytes(&self) -> usize {
+    pub(crate) fn metadata_bytes(&self) -> usize {
         self.memory.cells().committed_bytes()
             + self.memory.frames_bytes()
             + self.links.committed_bytes()
