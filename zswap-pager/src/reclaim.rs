@@ -328,7 +328,7 @@ const MOVE_TRIES_MAX: usize = 1 << 10;
 const RAMP_PAGES: usize = 1024;
 /// Pages of the pool that make room for a store, and how often.
 const SHRUNK_PAGES: usize = 32;
-const SHRINK_TRIES_MAX: usize = 8;
+const SHRINK_TRIES_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
