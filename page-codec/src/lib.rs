@@ -1,4 +1,4 @@
-//! Deflate and LZ4 for single memory pages.
+//! Deflate, LZ4 and LZO for single memory pages.
 //!
 //! General libraries compress streams: they keep windows, grow buffers, and make tables that pay
 //! off after many pages. A cache of memory pages, a swap or a device model has 4096 bytes at a time
@@ -6,8 +6,9 @@
 //! that is the page itself, and buffers of constant size.
 //!
 //! The codecs allocate nothing, never write beyond `dst`, and never panic, whatever they are given.
-//! What they write is standard: raw deflate (RFC 1951) with distances of at most 4096 bytes, and
-//! LZ4 blocks. They need no `std`; with it (a default feature), they find out what the CPU can do.
+//! What they write is standard: raw deflate (RFC 1951) with distances of at most 4096 bytes, LZ4
+//! blocks, and LZO1X streams as the Linux kernel reads them. They need no `std`; with it (a default
+//! feature), they find out what the CPU can do.
 
 #![no_std]
 
@@ -16,6 +17,7 @@ extern crate std;
 
 pub mod deflate;
 pub mod lz4;
+pub mod lzo;
 mod pattern;
 
 /// One page of a batch: what to read, where to write, and what came of it.

@@ -1,0 +1,10 @@
+//! The LZO1X stream format, and its version of the Linux kernel with runs of zeros, `lzo-rle`.
+//!
+//! A stream is a row of instructions: literals, or a match and up to three literals. Its end is
+//! marked; it has no length and no checksum. The version with runs has a header, which no other
+//! stream can start with, so one decoder reads both.
+
+mod decode;
+mod format;
+
+pub use decode::{DecodeError, decode, decode_batch};
