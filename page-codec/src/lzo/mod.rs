@@ -5,6 +5,10 @@
 //! stream can start with, so one decoder reads both.
 
 mod decode;
+mod encode;
 mod format;
+mod matches;
+mod stream;
 
 pub use decode::{DecodeError, decode, decode_batch};
+pub use encode::{EncodeError, Encoder};
