@@ -12,6 +12,8 @@
 //! | `lz4` | `lz4-page` | one LZ4 block | |
 //! | `lz4` | `lz4-flex` | one LZ4 block | |
 //! | `lz4hc` | `lz4hc-liblz4` | one LZ4 block | level 1-12, dictionary |
+//! | `lzo` | `lzo-page` | one LZO1X stream | |
+//! | `lzo-rle` | `lzo-rle-page` | the same with the kernel's runs of zeros | |
 //! | `zstd` | `zstd-libzstd` | one Zstandard frame (RFC 8878) | level, window or dictionary |
 //!
 //! Of a name, the first driver is preferred; a parameter that it refuses is passed on to the next.
@@ -34,6 +36,8 @@ mod lz4_block;
 mod lz4_page;
 #[cfg(feature = "lz4hc")]
 mod lz4hc;
+#[cfg(feature = "lzo")]
+mod lzo_page;
 #[cfg(feature = "null")]
 mod null;
 #[cfg(feature = "zstd")]

@@ -258,6 +258,57 @@ mod lz4 {
     const DRIVERS: [&str; 3] = ["lz4-page", "lz4-flex", "lz4hc"];
 }
 
+#[cfg(feature = "lzo")]
+mod lzo {
+    use super::*;
+
+    #[test]
+    fn lzokay_reads_plain_streams() {
+        let lzo = open("lzo", Params::new());
+        for source in sources() {
+            let mut read = vec![0; source.data.len()];
+            let len = lzokay::decompress::decompress(&packed(&lzo, &source.data), &mut read);
+            assert_eq!(len.ok(), Some(source.data.len()), "{}", source.name);
+            assert!(read == source.data, "{}", source.name);
+        }
+    }
+
+    #[test]
+    fn drivers_read_each_other() {
+        assert_read_each_other(&DRIVERS);
+    }
+
+    #[test]
+    fn streams_of_lzokay_are_read() {
+        let drivers = DRIVERS.map(|name| open(name, Params::new()));
+        // Of nothing it makes no stream that its own decoder reads.
+        for source in sources().into_iter().filter(|source| !source.data.is_empty()) {
+            let stream = lzokay::compress::compress(&source.data).unwrap();
+            for driver in &drivers {
+                assert_unpacks(driver, &stream, &source, "lzokay");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_of_zeros_have_a_version() {
+        let zeros = [7, 0, 0, 0, 0, 0, 0, 0, 0];
+        let (plain, runs) = (open("lzo", Params::new()), open("lzo-rle", Params::new()));
+        assert!(!packed(&plain, &zeros).starts_with(&[17, 1]));
+        assert!(packed(&runs, &zeros).starts_with(&[17, 1]));
+    }
+
+    #[test]
+    fn impossible_parameters_are_refused() {
+        for name in ["lzo", "lzo-rle"] {
+            assert_refuses(name, Params::new().with_level(1), "level");
+            assert_refuses(name, Params::new().with_dictionary(&b"words"[..]), "dictionary");
+        }
+    }
+
+    const DRIVERS: [&str; 2] = ["lzo-page", "lzo-rle-page"];
+}
+
 #[cfg(feature = "zstd")]
 mod zstd {
     use ruzstd::decoding::FrameDecoder;

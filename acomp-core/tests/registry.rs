@@ -312,6 +312,8 @@ fn global_registry_holds_exactly_the_linked_drivers() {
             "lz4 lz4-page",
             "lz4 lz4-flex",
             "lz4hc lz4hc-liblz4",
+            "lzo lzo-page",
+            "lzo-rle lzo-rle-page",
             "null null-copy",
             "zstd zstd-libzstd",
         ]

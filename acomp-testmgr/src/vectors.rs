@@ -84,6 +84,10 @@ acomp_core::inventory::submit!(VectorSet::new("null", NULL, module_path!()));
 acomp_core::inventory::submit!(VectorSet::new("deflate", DEFLATE, module_path!()));
 acomp_core::inventory::submit!(VectorSet::new("lz4", LZ4, module_path!()));
 acomp_core::inventory::submit!(VectorSet::new("lz4hc", LZ4, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("lzo", LZO, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("lzo", LZO_RLE, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("lzo-rle", LZO, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("lzo-rle", LZO_RLE, module_path!()));
 acomp_core::inventory::submit!(VectorSet::new("zstd", ZSTD, module_path!()));
 
 /// A file that `vectors/make.py` made.
@@ -151,6 +155,33 @@ const LZ4: &[Vector] = &[
     refused!("lz4/trailing-byte"),
 ];
 
+const LZO: &[Vector] = &[
+    accepted!("lzo/empty", &[]),
+    accepted!("lzo/literals", LITERALS),
+    accepted!("lzo/first-byte", &[b'a'; 4]),
+    accepted!("lzo/distance-1", RUN),
+    accepted!("lzo/run", RUN),
+    accepted!("lzo/default", TEXT),
+    accepted!("lzo/far", FAR),
+    refused!("lzo/no-bytes"),
+    refused!("lzo/before-start"),
+    refused!("lzo/end-with-length"),
+    refused!("lzo/cut-off"),
+    refused!("lzo/cut-off-end"),
+    refused!("lzo/cut-off-literals"),
+    refused!("lzo/cut-off-length"),
+    refused!("lzo/trailing-byte"),
+];
+
+const LZO_RLE: &[Vector] = &[
+    accepted!("lzo-rle/empty", &[]),
+    accepted!("lzo-rle/literals", LITERALS),
+    accepted!("lzo-rle/zeros", ZEROS),
+    refused!("lzo-rle/cut-off"),
+    refused!("lzo-rle/version-2"),
+    refused!("lzo-rle/zeros-without-version"),
+];
+
 const ZSTD: &[Vector] = &[
     accepted!("zstd/empty", &[]),
     accepted!("zstd/fast", TEXT),
@@ -180,4 +211,10 @@ const ZSTD: &[Vector] = &[
 const TEXT: &[u8] = file!("text.data");
 const FAR: &[u8] = file!("far.data");
 const RUN: &[u8] = file!("run.data");
+const ZEROS: &[u8] = &{
+    let mut data = [0; 1 + 2051 + 5 + 1];
+    data[0] = b'A';
+    data[data.len() - 1] = b'C';
+    data
+};
 const LITERALS: &[u8] = file!("literals.data");

@@ -1,9 +1,11 @@
-"""Makes the vector files beside it: python3 make.py, with the packages lz4 and zstandard installed.
+"""Makes the vector files beside it: python3 make.py, with the packages lz4, lzallright and
+zstandard installed.
 
-NAME.data is data, FORMAT/NAME.stream is a stream. Streams come from zlib, liblz4 and libzstd (the
-committed ones from zlib 1.2.13, liblz4 1.9 and libzstd 1.5) or are assembled by hand where no
-library would write them. Before a file is written, the reference library is asked: it reads every
-stream that is to be accepted and refuses every stream that is to be refused.
+NAME.data is data, FORMAT/NAME.stream is a stream. Streams come from zlib, liblz4, lzokay and
+libzstd (the committed ones from zlib 1.2.13, liblz4 1.9, lzallright 0.3 and libzstd 1.5) or are
+assembled by hand where no library would write them. Before a file is written, the reference library
+is asked: it reads every stream that is to be accepted and refuses every stream that is to be
+refused. For lzo-rle there is none: its streams are made after the format.
 """
 
 import pathlib
@@ -11,6 +13,7 @@ import struct
 import zlib
 
 import lz4.block
+import lzallright
 import zstandard
 
 HERE = pathlib.Path(__file__).parent
@@ -27,6 +30,8 @@ def main():
         (HERE / f"{name}.data").write_bytes(data)
     deflate(text, far, run, literals)
     lz4_block(text, run, literals)
+    lzo(text, far, run, literals)
+    lzo_rle(literals)
     zstd(text, run, literals)
 
 
@@ -104,6 +109,48 @@ def lz4_block(text, run, literals):
     refuse("trailing-byte", hc + b"\0")
 
 
+def lzo(text, far, run, literals):
+    level = lzallright.LZOCompressor().compress
+    # A run of 18 + 255 + 27 literals.
+    plain = b"\0\0\x1b" + literals + LZO_END
+    # One literal, and a match of 33 + 3 * 255 + 201 bytes.
+    distance_1 = b"\x12a" + b"\x20\0\0\0\xc9\0\0" + LZO_END
+    default = level(text)
+    accept, refuse = sink("lzo", lzallright.LZOCompressor.decompress)
+    accept("empty", LZO_END, b"")
+    accept("literals", plain, literals)
+    accept("first-byte", b"\x15aaaa" + LZO_END, b"aaaa")
+    accept("distance-1", distance_1, run)
+    accept("run", level(run), run)
+    accept("default", default, text)
+    accept("far", level(far), far)
+    refuse("no-bytes", b"")
+    refuse("before-start", b"\x12a" + b"\x44\0" + LZO_END)
+    # The kernel refuses it; lzokay does not look.
+    (HERE / "lzo" / "end-with-length.stream").write_bytes(b"\x12a" + b"\x12\0\0")
+    refuse("cut-off", default[: len(default) // 2])
+    refuse("cut-off-end", default[:-1])
+    refuse("cut-off-literals", plain[:100])
+    refuse("cut-off-length", plain[:2])
+    refuse("trailing-byte", default + b"\0")
+
+
+def lzo_rle(literals):
+    (HERE / "lzo-rle").mkdir(exist_ok=True)
+    header = b"\x11\x01"
+    # A literal, 2051 and 5 zeros, and a literal that is part of the second run.
+    zeros = b"\x12A" + b"\x1f\xfc\xff\xff" + b"\x19\xfd\xff\0C" + LZO_END
+    for name, stream in {
+        "empty": header + LZO_END,
+        "literals": header + b"\0\0\x1b" + literals + LZO_END,
+        "zeros": header + zeros,
+        "cut-off": (header + zeros)[:6],
+        "version-2": b"\x11\x02" + zeros,
+        "zeros-without-version": zeros,
+    }.items():
+        (HERE / "lzo-rle" / f"{name}.stream").write_bytes(stream)
+
+
 def zstd(text, run, literals):
     def level(data, level, **how):
         return zstandard.ZstdCompressor(level, **how).compress(data)
@@ -164,7 +211,7 @@ def sink(name, decode):
     def refuse(name, stream):
         try:
             decode(stream)
-        except (zlib.error, lz4.block.LZ4BlockError, zstandard.ZstdError):
+        except ERRORS:
             (folder / f"{name}.stream").write_bytes(stream)
         else:
             raise AssertionError(name)
@@ -266,6 +313,8 @@ def xorshift(len):
     return bytes(out)
 
 
+LZO_END = b"\x11\0\0"
+ERRORS = zlib.error, lz4.block.LZ4BlockError, lzallright.LZOError, zstandard.ZstdError
 MAGIC = struct.pack("<I", 0xFD2FB528)
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ conformance! {
     "lz4" lz4_page: "lz4-page",
     "lz4" lz4_flex: "lz4-flex",
     "lz4hc" lz4hc_liblz4: "lz4hc-liblz4",
+    "lzo" lzo_page: "lzo-page",
+    "lzo" lzo_rle_page: "lzo-rle-page",
     "null" null_copy: "null-copy",
     "zstd" zstd_libzstd: "zstd-libzstd",
 }

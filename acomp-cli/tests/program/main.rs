@@ -41,7 +41,7 @@ fn is_model(driver: &str) -> bool {
 }
 
 /// In the order of `acomp list`: by name, the preferred one first.
-const DRIVERS: [&str; 10] = [
+const DRIVERS: [&str; 12] = [
     "deflate-page",
     "deflate-page-fixed",
     "deflate-flate2",
@@ -50,6 +50,8 @@ const DRIVERS: [&str; 10] = [
     "lz4-page",
     "lz4-flex",
     "lz4hc-liblz4",
+    "lzo-page",
+    "lzo-rle-page",
     "null-copy",
     "zstd-libzstd",
 ];
