@@ -1,9 +1,13 @@
-//! The decoder: the whole format, with every access checked.
+//! The decoder: the whole format, byte by byte.
+//!
+//! [`decode_far`] decodes most of a stream. It stops where it cannot go on, near an end or at an
+//! error; what is here goes on from there to the end, or finds the error.
 //!
 //! It accepts what the kernel's accepts, but for versions that do not exist yet.
 
 use core::fmt;
 
+use super::far::{Position, decode_far};
 use super::format::{
     END, FIRST_BASE, HEADER, LITERALS_BYTES_MIN, LITERALS_IN_OPCODE_BYTES_MAX, M2,
     M2_DISTANCE_BYTES_MAX, M3, M3_IN_OPCODE_BYTES_MAX, M4, M4_DISTANCE_BYTES_MIN,
@@ -30,8 +34,10 @@ use crate::Page;
 /// The data is longer than `dst`, or `src` is no stream. Of several errors the first one in the
 /// stream is told: what comes behind the point where `dst` is full was not looked at.
 pub fn decode(src: &[u8], dst: &mut [u8]) -> Result<usize, DecodeError> {
-    let mut decoder = Decoder { src, dst, read: 0, written: 0, before: 0, has_runs: false };
+    let start = Position { read: 0, written: 0, before: 0 };
+    let mut decoder = Decoder { src, dst, at: start, has_runs: false };
     decoder.start()?;
+    decoder.at = decode_far(src, decoder.dst, decoder.at, decoder.has_runs);
     decoder.run()
 }
 
@@ -88,11 +94,7 @@ impl core::error::Error for DecodeError {}
 struct Decoder<'a> {
     src: &'a [u8],
     dst: &'a mut [u8],
-    read: usize,
-    written: usize,
-    /// How many literals came last, since the last match: 0 to 3 with that match, or 4 for a run of
-    /// their own. Opcodes below 16 mean what it makes them mean.
-    before: usize,
+    at: Position,
     has_runs: bool,
 }
 
@@ -106,12 +108,12 @@ impl Decoder<'_> {
             }
             self.has_runs = version == VERSION_RUNS;
         }
-        let literals = match self.src.get(self.read) {
+        let literals = match self.src.get(self.at.read) {
             Some(first) => usize::from(*first).saturating_sub(FIRST_BASE),
             None => 0,
         };
         if literals > 0 {
-            self.read += 1;
+            self.at.read += 1;
         }
         self.copy_literals(literals)
     }
@@ -120,7 +122,7 @@ impl Decoder<'_> {
         loop {
             let [opcode] = self.take()?;
             let opcode = usize::from(opcode);
-            if opcode < M4 && self.before == 0 {
+            if opcode < M4 && self.at.before == 0 {
                 let length = self.whole_length(opcode, LITERALS_IN_OPCODE_BYTES_MAX)?;
                 self.copy_literals(length.saturating_add(LITERALS_BYTES_MIN - 1))?;
             } else if self.starts_run(opcode) {
@@ -140,7 +142,7 @@ impl Decoder<'_> {
 
     /// Whether this is no M4 but zeros: one with the greatest distance.
     fn starts_run(&self, opcode: usize) -> bool {
-        let operand = self.src[self.read..].first_chunk();
+        let operand = self.src[self.at.read..].first_chunk();
         self.has_runs
             && opcode & !7 == M4 | 8
             && operand.is_some_and(|[low, high]| low | 3 == 255 && *high == 255)
@@ -153,7 +155,7 @@ impl Decoder<'_> {
         let [high] = self.take()?;
         let (length, distance) = match opcode {
             M2.. => ((opcode >> 5) + 1, usize::from(high) << 3 | opcode >> 2 & 7),
-            _ if self.before < LITERALS_BYTES_MIN => (2, usize::from(high) << 2 | opcode >> 2),
+            _ if self.at.before < LITERALS_BYTES_MIN => (2, usize::from(high) << 2 | opcode >> 2),
             _ => (3, (usize::from(high) << 2 | opcode >> 2) + M2_DISTANCE_BYTES_MAX),
         };
         Ok(Match { length, distance: distance + 1, literals: opcode & 3 })
@@ -196,52 +198,53 @@ impl Decoder<'_> {
     /// Copies literals of any number, none too: behind them there must be room for the end, so that
     /// whoever reads an instruction need not fear that it is shorter.
     fn copy_literals(&mut self, length: usize) -> Result<(), DecodeError> {
-        let src = self.src[self.read..].get(..length).ok_or(DecodeError::Truncated)?;
-        if self.src.len() - self.read - length < END.len() {
+        let src = self.src[self.at.read..].get(..length).ok_or(DecodeError::Truncated)?;
+        if self.src.len() - self.at.read - length < END.len() {
             return Err(DecodeError::Truncated);
         }
         self.room(length)?.copy_from_slice(src);
-        self.read += length;
-        self.written += length;
-        self.before = length.min(LITERALS_BYTES_MIN);
+        self.at.read += length;
+        self.at.written += length;
+        self.at.before = length.min(LITERALS_BYTES_MIN);
         Ok(())
     }
 
     fn copy_match(&mut self, found: &Match) -> Result<(), DecodeError> {
-        let start = self.written.checked_sub(found.distance).ok_or(DecodeError::DistanceTooFar)?;
-        let end = self.written + self.room(found.length)?.len();
+        let start =
+            self.at.written.checked_sub(found.distance).ok_or(DecodeError::DistanceTooFar)?;
+        let end = self.at.written + self.room(found.length)?.len();
         // What follows `start` repeats itself, so twice as much can be copied each time.
-        while self.written < end {
-            let length = (self.written - start).min(end - self.written);
-            self.dst.copy_within(start..start + length, self.written);
-            self.written += length;
+        while self.at.written < end {
+            let length = (self.at.written - start).min(end - self.at.written);
+            self.dst.copy_within(start..start + length, self.at.written);
+            self.at.written += length;
         }
         Ok(())
     }
 
     fn write_zeros(&mut self, length: usize) -> Result<(), DecodeError> {
         self.room(length)?.fill(0);
-        self.written += length;
+        self.at.written += length;
         Ok(())
     }
 
     fn room(&mut self, length: usize) -> Result<&mut [u8], DecodeError> {
-        self.dst[self.written..].get_mut(..length).ok_or(DecodeError::DstTooSmall)
+        self.dst[self.at.written..].get_mut(..length).ok_or(DecodeError::DstTooSmall)
     }
 
     fn end(&self, length: usize) -> Result<usize, DecodeError> {
         if length != END_LENGTH_BYTES {
             Err(DecodeError::EndWithLength)
-        } else if self.read < self.src.len() {
+        } else if self.at.read < self.src.len() {
             Err(DecodeError::BytesBehindEnd)
         } else {
-            Ok(self.written)
+            Ok(self.at.written)
         }
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let bytes = self.src[self.read..].first_chunk().ok_or(DecodeError::Truncated)?;
-        self.read += N;
+        let bytes = self.src[self.at.read..].first_chunk().ok_or(DecodeError::Truncated)?;
+        self.at.read += N;
         Ok(*bytes)
     }
 }
