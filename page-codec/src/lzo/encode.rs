@@ -16,9 +16,9 @@ use crate::Page;
 ///
 /// let page = [b"page by page, ".repeat(100), vec![0; 2696]].concat();
 /// for mut encoder in [Encoder::new(), Encoder::with_runs()] {
+///     assert_eq!(encoder.encode(&page, &mut [0; 16]), Err(EncodeError::DstTooSmall));
 ///     let mut stream = [0; 64];
 ///     let len = encoder.encode(&page, &mut stream)?;
-///     assert_eq!(encoder.encode(&page, &mut stream[..len - 1]), Err(EncodeError::DstTooSmall));
 ///
 ///     let mut data = [0; 4096];
 ///     assert_eq!(lzo::decode(&stream[..len], &mut data), Ok(page.len()));
@@ -94,7 +94,7 @@ impl Encoder {
             let end = src.len().min(start + SEGMENT_BYTES);
             done = self.fill_segment::<RUNS>(&src[..end], start, done, &mut stream)?;
         }
-        stream.literals(&src[done..])?;
+        stream.literals(src, done, src.len())?;
         stream.end()
     }
 
@@ -113,12 +113,14 @@ impl Encoder {
         // No match starts at position 0.
         let mut from = 1;
         while let Some(Found { at, length, distance }) = self.matches.find::<RUNS>(segment, from) {
-            stream.literals(&src[done..start + at])?;
+            stream.literals(src, done, start + at)?;
             match distance {
                 Some(distance) => stream.repeat(distance, length)?,
                 None => stream.zeros(length)?,
             }
             from = at + length;
+            // One more position in a match makes up for those that are not looked at.
+            self.matches.insert(segment, from - 2);
             done = start + from;
         }
         Some(done)

@@ -1,4 +1,7 @@
 //! Where bytes were before, or are zeros: greedy, with one candidate for each position.
+//!
+//! The hash takes five bytes although four make a match: with four, pages took 1.1 times as long
+//! and were 1.3 % smaller.
 
 use super::format::MATCH_BYTES_MIN;
 
@@ -25,6 +28,12 @@ impl Matches {
     /// Begins with another source.
     pub(super) fn forget(&mut self) {
         self.positions.fill(0);
+    }
+
+    pub(super) fn insert(&mut self, src: &[u8], at: usize) {
+        if let Some(here) = load(src, at as u32) {
+            self.positions[hash(here)] = at as u16;
+        }
     }
 
     /// The first match, or with `RUNS` the first zeros, at `from` or behind, where fewer positions
@@ -112,7 +121,7 @@ fn load<const N: usize>(bytes: &[u8], at: u32) -> Option<[u8; N]> {
 }
 
 const TABLE_LOG: u32 = 12;
-const HASH_BYTES: u32 = 4;
+const HASH_BYTES: u32 = 5;
 const HASH_LOAD_BYTES: usize = 8;
 /// A prime; the upper bits of the product depend on all bytes.
 const HASH_FACTOR: u64 = 889_523_592_379;

@@ -23,9 +23,29 @@ impl<'a> Stream<'a> {
         self.put(&[HEADER, VERSION_RUNS])
     }
 
-    /// What is between two matches, or before the first, or behind the last.
+    /// The literals `src[start..end]`: all between two matches, before the first, or behind the
+    /// last.
     #[inline(always)]
-    pub(super) fn literals(&mut self, literals: &[u8]) -> Option<()> {
+    pub(super) fn literals(&mut self, src: &[u8], start: usize, end: usize) -> Option<()> {
+        let count = end - start;
+        if let Some(at) = self.count_at
+            && count <= LITERALS_CHUNK_BYTES
+            && let Some(from) = src.get(start..)?.first_chunk::<LITERALS_CHUNK_BYTES>()
+            && let Some(to) = self.dst.get_mut(self.len..)?.get_mut(..1 + LITERALS_CHUNK_BYTES)
+        {
+            // Whether there is an opcode is seldom foreseen, so there is no branch.
+            let is_run = count >= LITERALS_BYTES_MIN;
+            to[0] = count.wrapping_sub(LITERALS_BYTES_MIN - 1) as u8;
+            to[usize::from(is_run)..][..LITERALS_CHUNK_BYTES].copy_from_slice(from);
+            self.dst[at] |= if is_run { 0 } else { count as u8 };
+            self.len += usize::from(is_run) + count;
+            return Some(());
+        }
+        self.many_literals(&src[start..end])
+    }
+
+    #[inline(never)]
+    fn many_literals(&mut self, literals: &[u8]) -> Option<()> {
         match (literals.len(), self.count_at) {
             (0, _) => return Some(()),
             (count @ ..LITERALS_BYTES_MIN, Some(at)) => self.dst[at] |= count as u8,
@@ -44,8 +64,14 @@ impl<'a> Stream<'a> {
         if length <= M2_BYTES_MAX && distance <= M2_DISTANCE_BYTES_MAX {
             self.put(&[((length - 1) << 5 | near << 2 & 28) as u8, (near >> 3) as u8])?;
         } else {
-            self.opcode(M3, length - MATCH_BYTES_BASE, M3_IN_OPCODE_BYTES_MAX)?;
-            self.put(&((near << 2) as u16).to_le_bytes())?;
+            let [low, high] = ((near << 2) as u16).to_le_bytes();
+            let length = length - MATCH_BYTES_BASE;
+            if length <= M3_IN_OPCODE_BYTES_MAX {
+                self.put(&[(M3 | length) as u8, low, high])?;
+            } else {
+                self.opcode(M3, length, M3_IN_OPCODE_BYTES_MAX)?;
+                self.put(&[low, high])?;
+            }
         }
         self.count_at = Some(self.len - 2);
         Some(())
@@ -75,6 +101,7 @@ impl<'a> Stream<'a> {
     }
 
     /// An opcode, and what of a length does not fit it.
+    #[inline(never)]
     fn opcode(&mut self, opcode: usize, length: usize, length_max: usize) -> Option<()> {
         if length <= length_max {
             return self.put(&[(opcode | length) as u8]);
@@ -95,3 +122,6 @@ impl<'a> Stream<'a> {
         Some(())
     }
 }
+
+/// So many literals are copied at once.
+const LITERALS_CHUNK_BYTES: usize = 16;
