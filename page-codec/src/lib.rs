@@ -1,4 +1,4 @@
-//! Deflate, LZ4 and LZO for single memory pages.
+//! Deflate, LZ4, LZO and 842 for single memory pages.
 //!
 //! General libraries compress streams: they keep windows, grow buffers, and make tables that pay
 //! off after many pages. A cache of memory pages, a swap or a device model has 4096 bytes at a time
@@ -7,8 +7,8 @@
 //!
 //! The codecs allocate nothing, never write beyond `dst`, and never panic, whatever they are given.
 //! What they write is standard: raw deflate (RFC 1951) with distances of at most 4096 bytes, LZ4
-//! blocks, and LZO1X streams as the Linux kernel reads them. They need no `std`; with it (a default
-//! feature), they find out what the CPU can do.
+//! blocks, and LZO1X and 842 streams as the Linux kernel reads them. They need no `std`; with it (a
+//! default feature), they find out what the CPU can do.
 
 #![no_std]
 
@@ -16,6 +16,7 @@
 extern crate std;
 
 pub mod deflate;
+pub mod e842;
 pub mod lz4;
 pub mod lzo;
 mod pattern;
