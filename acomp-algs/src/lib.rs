@@ -6,6 +6,7 @@
 //! | name | driver | stream | parameters |
 //! |---|---|---|---|
 //! | `null` | `null-copy` | the data itself | |
+//! | `842` | `842-page` | one 842 stream, as the kernel's | |
 //! | `deflate` | `deflate-page` | raw deflate (RFC 1951) | |
 //! | `deflate` | `deflate-page-fixed` | raw deflate, with the fixed codes | |
 //! | `deflate` | `deflate-flate2` | raw deflate (RFC 1951) | level 0-9, window, dictionary |
@@ -28,6 +29,8 @@
 mod deflate;
 #[cfg(feature = "deflate")]
 mod deflate_page;
+#[cfg(feature = "842")]
+mod e842_page;
 #[cfg(feature = "lz4")]
 mod lz4;
 #[cfg(any(feature = "lz4", feature = "lz4hc"))]

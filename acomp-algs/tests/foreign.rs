@@ -309,6 +309,19 @@ mod lzo {
     const DRIVERS: [&str; 2] = ["lzo-page", "lzo-rle-page"];
 }
 
+/// There is no other implementation to ask but the kernel's, whose streams are known ones of the
+/// conformance suite.
+#[cfg(feature = "842")]
+mod e842 {
+    use super::*;
+
+    #[test]
+    fn impossible_parameters_are_refused() {
+        assert_refuses("842", Params::new().with_level(1), "level");
+        assert_refuses("842", Params::new().with_dictionary(&b"words"[..]), "dictionary");
+    }
+}
+
 #[cfg(feature = "zstd")]
 mod zstd {
     use ruzstd::decoding::FrameDecoder;

@@ -324,7 +324,7 @@ fn busy_and_no_space_have_one_meaning_each() {
 fn incompressible_page_is_not_counted_as_a_failure() {
     let mut random = [0; 4096];
     fastrand::Rng::with_seed(1).fill(&mut random);
-    for name in ["deflate", "lz4", "lz4hc", "lzo", "lzo-rle", "zstd"] {
+    for name in ["842", "deflate", "lz4", "lz4hc", "lzo", "lzo-rle", "zstd"] {
         let mut session = Acomp::alloc(name).unwrap().session().unwrap();
         let (mut stream, mut back) = ([0; 4095], [0; 4096]);
         assert_eq!(session.compress(&random, &mut stream), Err(Error::DstTooSmall), "{name}");
@@ -968,7 +968,7 @@ fn descriptor_zero_is_not_a_failure() {
 /// stream is one, a driver's own `BUG_ON` another, and neither ends anything else.
 #[test]
 fn bug_on_does_not_stop_the_machine() {
-    for name in ["deflate", "lz4", "lz4hc", "lzo", "lzo-rle", "zstd"] {
+    for name in ["842", "deflate", "lz4", "lz4hc", "lzo", "lzo-rle", "zstd"] {
         let mut session = Acomp::alloc(name).unwrap().session().unwrap();
         let page: Vec<_> = (0..64u8).flat_map(|i| [i / 8; 4]).collect();
         let (mut stream, mut back) = ([0; 512], [0; 256]);

@@ -306,6 +306,7 @@ fn global_registry_holds_exactly_the_linked_drivers() {
     assert_eq!(
         names,
         [
+            "842 842-page",
             "deflate deflate-page",
             "deflate deflate-page-fixed",
             "deflate deflate-flate2",

@@ -7,7 +7,7 @@
 //! # For authors of drivers
 //!
 //! Depend on this crate in `[dev-dependencies]`, and let [`conformance!`] make the tests; add a
-//! [`VectorSet`] if the format is not known here (`null`, `deflate`, `lz4`, `lz4hc`, `lzo`,
+//! [`VectorSet`] if the format is not known here (`null`, `842`, `deflate`, `lz4`, `lz4hc`, `lzo`,
 //! `lzo-rle`, `zstd`), since a codec may misunderstand itself both ways. The folder
 //! `examples/author` of the repository is a whole crate.
 //!

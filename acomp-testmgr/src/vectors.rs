@@ -81,6 +81,7 @@ pub(crate) fn vectors_of(
 }
 
 acomp_core::inventory::submit!(VectorSet::new("null", NULL, module_path!()));
+acomp_core::inventory::submit!(VectorSet::new("842", E842, module_path!()));
 acomp_core::inventory::submit!(VectorSet::new("deflate", DEFLATE, module_path!()));
 acomp_core::inventory::submit!(VectorSet::new("lz4", LZ4, module_path!()));
 acomp_core::inventory::submit!(VectorSet::new("lz4hc", LZ4, module_path!()));
@@ -111,6 +112,32 @@ macro_rules! refused {
 
 const NULL: &[Vector] =
     &[Vector::accepted("null/empty", &[], &[]), Vector::accepted("null/text", TEXT, TEXT)];
+
+const E842: &[Vector] = &[
+    accepted!("842/empty", &[]),
+    accepted!("842/zeros", &[0; 24]),
+    accepted!("842/repeat-and-four", b"abcdefghabcdefghabcd1234"),
+    accepted!("842/short-data", b"hello"),
+    accepted!("842/pairs", b"\0\x01\x02\x03\x04\x05\x06\x07\0\x01\0\x01\x06\x07\xaa\xbb"),
+    accepted!("842/page-of-zeros", &[0; 4096]),
+    accepted!("842/templates", file!("templates.data")),
+    accepted!("842/rings", file!("rings.data")),
+    refused!("842/no-bytes"),
+    refused!("842/opcode-26"),
+    refused!("842/opcode-31"),
+    refused!("842/before-start"),
+    refused!("842/own-block"),
+    refused!("842/repeat-of-nothing"),
+    refused!("842/short-data-of-none"),
+    refused!("842/short-data-first"),
+    refused!("842/checksum-wrong"),
+    refused!("842/no-end"),
+    refused!("842/cut-off"),
+    refused!("842/cut-off-padding"),
+    refused!("842/padding"),
+    refused!("842/trailing-byte"),
+    refused!("842/trailing-word"),
+];
 
 const DEFLATE: &[Vector] = &[
     accepted!("deflate/empty-fixed", &[]),

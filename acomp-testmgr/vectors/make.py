@@ -5,7 +5,7 @@ NAME.data is data, FORMAT/NAME.stream is a stream. Streams come from zlib, liblz
 libzstd (the committed ones from zlib 1.2.13, liblz4 1.9, lzallright 0.3 and libzstd 1.5) or are
 assembled by hand where no library would write them. Before a file is written, the reference library
 is asked: it reads every stream that is to be accepted and refuses every stream that is to be
-refused. For lzo-rle there is none: its streams are made after the format.
+refused. For 842 and lzo-rle there is none: their streams are made after the format.
 """
 
 import pathlib
@@ -28,11 +28,70 @@ def main():
     literals = xorshift(300)
     for name, data in {"text": text, "far": far, "run": run, "literals": literals}.items():
         (HERE / f"{name}.data").write_bytes(data)
+    e842()
     deflate(text, far, run, literals)
     lz4_block(text, run, literals)
     lzo(text, far, run, literals)
     lzo_rle(literals)
     zstd(text, run, literals)
+
+
+def e842():
+    templates = E842().block("D", "D", data=b"abcdefgh")
+    for first in E842.HALVES:
+        for second in E842.HALVES:
+            templates.block(first, second, data=b"uvwxyz12", slots=[1, 2, 3, 0])
+    (HERE / "templates.data").write_bytes(templates.data)
+
+    # 257 blocks fill every ring, and the first slots of it again. What is in the others was there
+    # before, a pair 512 bytes ago, a four or a block 2048.
+    rings, noise = E842(), xorshift(257 * 8)
+    for at in range(0, len(noise), 8):
+        rings.block("D", "D", data=noise[at : at + 8])
+    rings.block("2", "2", slots=[0, 3, 4, 255]).block("4", "4", slots=[0, 511])
+    rings.whole(0).whole(5).block("4", "4", slots=[9, 10])
+    (HERE / "rings.data").write_bytes(rings.data)
+
+    cut = E842().zeros().repeat(2).end()
+    raw = E842().block("D", "D", data=b"abcdefgh")
+    for name, stream in {
+        "empty": E842().end(),
+        "zeros": cut,
+        "repeat-and-four": E842()
+        .block("D", "D", data=b"abcdefgh")
+        .repeat(1)
+        .block("4", "D", data=b"1234", slots=[2])
+        .end(),
+        "short-data": E842().short(b"hello").end(),
+        "pairs": E842()
+        .block("D", "D", data=bytes(range(8)))
+        .block("2", "2D", data=b"\xaa\xbb", slots=[0, 0, 3])
+        .end(),
+        "page-of-zeros": E842().zeros().repeats(511).end(),
+        "templates": templates.end(),
+        "rings": rings.end(),
+        "no-bytes": b"",
+        "opcode-26": E842().put(0x1A, 5).end(),
+        "opcode-31": E842().put(0x1F, 5).end(),
+        # The whole block in slot 0, when nothing was written.
+        "before-start": E842().put(0x19, 5).put(0, 8).end(),
+        # Four bytes, and a reference to them from the same block.
+        "own-block": E842().put(4, 5).put(0x61626364, 32).put(0, 9).end(),
+        "repeat-of-nothing": E842().put(0x1B, 5).put(0, 6).end(),
+        "short-data-of-none": E842().put(0x1D, 5).put(0, 3).end(),
+        # The kernel goes on; nothing that it writes has this.
+        "short-data-first": E842().short(b"hello").zeros().end(),
+        "checksum-wrong": E842().zeros().put(0x1E, 5).put(1, 32).padded(),
+        "no-end": raw.padded(),
+        "cut-off": raw.end()[:8],
+        # The kernel does not read what is behind the checksum.
+        "cut-off-padding": cut[:7],
+        "padding": cut[:7] + b"\1",
+        "trailing-byte": cut + b"\0",
+        "trailing-word": cut + bytes(8),
+    }.items():
+        (HERE / "842").mkdir(exist_ok=True)
+        (HERE / "842" / f"{name}.stream").write_bytes(stream)
 
 
 def deflate(text, far, run, literals):
@@ -254,6 +313,80 @@ class Bits:
 
     def bytes(self):
         return self.value.to_bytes((self.len + 7) // 8, "little")
+
+
+class E842:
+    """A stream of 842, field by field, and its data: the highest bit of a field comes first."""
+
+    # What a half is made of: four bytes, two and a pair, a pair and two, two pairs, or a four.
+    HALVES = ["D", "D2", "2D", "2", "4"]
+
+    def __init__(self):
+        self.value = self.len = 0
+        self.data = b""
+
+    def put(self, value, bits):
+        self.value, self.len = self.value << bits | value, self.len + bits
+        return self
+
+    def block(self, first, second, data=b"", slots=()):
+        """The bytes of `data` and the units of `slots`, as many as the halves take, in turn."""
+        kinds = self.HALVES.index(first), self.HALVES.index(second)
+        self.put(5 * kinds[0] + kinds[1], 5)
+        slots, made = list(slots), b""
+        for half in first, second:
+            for unit in {"D": "DD", "2": "22"}.get(half, half):
+                if unit == "D":
+                    self.put(int.from_bytes(data[:2], "big"), 16)
+                    made, data = made + data[:2], data[2:]
+                else:
+                    slot = slots.pop(0)
+                    self.put(slot, 8 if unit == "2" else 9)
+                    made += self.unit(slot, int(unit))
+        self.data += made
+        return self
+
+    def whole(self, slot):
+        self.put(0x19, 5).put(slot, 8)
+        self.data += self.unit(slot, 8)
+        return self
+
+    def unit(self, slot, size):
+        """The unit that was last written where the ring has this slot."""
+        window = 512 if size == 2 else 2048
+        here = len(self.data)
+        at = max(at for at in range(slot * size, here, window) if at < here)
+        return self.data[at : at + size]
+
+    def zeros(self):
+        self.data += bytes(8)
+        return self.put(0x1C, 5)
+
+    def repeat(self, blocks):
+        self.data += self.data[-8:] * blocks
+        return self.put(0x1B, 5).put(blocks - 1, 6)
+
+    def repeats(self, blocks):
+        while blocks > 64:
+            self.repeat(64)
+            blocks -= 64
+        return self.repeat(blocks)
+
+    def short(self, data):
+        self.data += data
+        return self.put(0x1D, 5).put(len(data), 3).put(int.from_bytes(data, "big"), 8 * len(data))
+
+    def end(self):
+        crc = 0
+        for byte in self.data:
+            crc ^= byte << 24
+            for _ in range(8):
+                crc = crc << 1 ^ (crc >> 31) * 0x104C11DB7
+        return self.put(0x1E, 5).put(crc, 32).padded()
+
+    def padded(self):
+        len = -self.len % 64
+        return (self.value << len).to_bytes((self.len + len) // 8, "big")
 
 
 class Fixed(Bits):

@@ -25,6 +25,7 @@ macro_rules! conformance {
 }
 
 conformance! {
+    "842" e842_page: "842-page",
     "deflate" deflate_page: "deflate-page",
     "deflate" deflate_page_fixed: "deflate-page-fixed",
     "deflate" deflate_flate2: "deflate-flate2",

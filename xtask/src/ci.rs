@@ -100,7 +100,7 @@ fn features(sh: &Shell, hack: &Utf8Path, workspace: &Metadata) -> Result<()> {
 /// The codecs said to be pure Rust work alone, and building them takes no C compiler. Those for
 /// pages work without asking what the CPU can do.
 fn pure_rust(sh: &Shell) -> Result<()> {
-    let pure = ["--no-default-features", "--features", "deflate,lz4,lzo"];
+    let pure = ["--no-default-features", "--features", "842,deflate,lz4,lzo"];
     let tree =
         cmd!(sh, "cargo tree -p acomp {pure...} --edges normal,build --prefix none").read()?;
     let c_compilers = tree.lines().find(|line| line.starts_with("cc "));

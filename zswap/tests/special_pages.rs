@@ -63,7 +63,8 @@ fn zero_pages_are_held_and_counted_apart() {
 
 #[test]
 fn page_that_does_not_compress_is_kept_raw_and_is_no_failure() {
-    for name in ["null", "deflate", "deflate-iaa", "lz4", "lz4hc", "lzo", "lzo-rle", "zstd"] {
+    for name in ["null", "842", "deflate", "deflate-iaa", "lz4", "lz4hc", "lzo", "lzo-rle", "zstd"]
+    {
         let pool = Pool::builder(Registry::global()).compressor(name).build().unwrap();
         pool.store(Slot(0), &[random(1), random(2)], Owner::ROOT).unwrap();
         let mut page = filled(0);

@@ -41,7 +41,8 @@ fn is_model(driver: &str) -> bool {
 }
 
 /// In the order of `acomp list`: by name, the preferred one first.
-const DRIVERS: [&str; 12] = [
+const DRIVERS: [&str; 13] = [
+    "842-page",
     "deflate-page",
     "deflate-page-fixed",
     "deflate-flate2",
