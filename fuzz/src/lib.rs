@@ -3,10 +3,14 @@
 //! An input that fuzzing finds is to become a test of its property, below it.
 
 mod deflate;
+mod e842;
 mod lz4;
+mod lzo;
 
 pub use deflate::{deflate_decode, deflate_framed, deflate_roundtrip};
+pub use e842::{e842_decode, e842_roundtrip};
 pub use lz4::{lz4_decode, lz4_roundtrip};
+pub use lzo::{lzo_decode, lzo_roundtrip};
 
 /// A source, of which the first byte tells whether it is what follows, or a page or more of it.
 fn source(input: &[u8]) -> Vec<u8> {
