@@ -18,9 +18,10 @@ use crate::config::DeviceConfig;
 use crate::desc::{CompressFlags, Descriptor, Flags, Operation};
 use crate::dma::{Dma, Lease, locked};
 use crate::engine::{Engine, broken, failed, page_fault, unsupported};
-use crate::fault::{Fault, FaultPlan, Faults, PAGE_REQUEST_NS};
+use crate::fault::{FAULTS, Fault, FaultPlan, Faults, PAGE_REQUEST_NS};
+use crate::stats::{JobKind, Jobs};
 use crate::threads::Alarm;
-use crate::wq::{WorkQueue, Written};
+use crate::wq::{WorkQueue, Written, kind};
 
 /// A device in software.
 ///
@@ -110,11 +111,19 @@ struct EnginePlace {
     state: Mutex<Engine>,
 }
 
+/// Where a job came from.
+#[derive(Clone, Copy)]
+struct Origin {
+    queue: usize,
+    kind: JobKind,
+    /// Of the device, when an engine took it.
+    resets: u64,
+}
+
 /// A completion that comes later.
 struct Held {
     due_ns: u64,
-    resets: u64,
-    queue: usize,
+    origin: Origin,
     /// Counts for the queue's running jobs.
     is_first: bool,
     report: Report,
@@ -198,6 +207,21 @@ impl Device {
         self.unreported.load(Ordering::Relaxed)
     }
 
+    /// What became of the jobs of a kind.
+    #[must_use]
+    pub fn jobs(&self, kind: JobKind) -> Jobs {
+        let mut sum = Jobs::default();
+        let jobs = self.queues.iter().filter_map(|queue| queue.jobs().get(kind as usize).copied());
+        jobs.for_each(|jobs| sum.add(jobs));
+        sum
+    }
+
+    /// How many jobs and descriptors met each fault so far, by [`Fault::name`].
+    #[must_use]
+    pub fn faults_met(&self) -> [(&'static str, u64); FAULTS] {
+        locked(&self.faults).met()
+    }
+
     /// Whether it was removed.
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -220,7 +244,7 @@ impl Device {
     pub fn set_faults(&self, plan: FaultPlan) {
         let mut faults = locked(&self.faults);
         self.has_faults.store(!plan.is_empty(), Ordering::Relaxed);
-        *faults = Faults::new(plan);
+        faults.follow(plan);
     }
 
     /// Writes a descriptor to the portal of a queue. What becomes of it stands in its completion
@@ -409,7 +433,8 @@ impl Device {
             }
             if let Some((queue, (descriptor, resets))) = self.take(place.group) {
                 let fault = self.faults().and_then(|mut faults| faults.next());
-                self.run(place, &mut engine, (queue, resets), &descriptor, fault);
+                let origin = Origin { queue, kind: kind(&descriptor), resets };
+                self.run(place, &mut engine, origin, &descriptor, fault);
                 return true;
             }
         }
@@ -428,7 +453,7 @@ impl Device {
         &self,
         place: &EnginePlace,
         engine: &mut Engine,
-        (queue, resets): (usize, u64),
+        origin: Origin,
         descriptor: &[u8; 64],
         fault: Option<Fault>,
     ) {
@@ -440,11 +465,11 @@ impl Device {
                     interrupt: invalid.interrupt_handle,
                     record: invalid.record(),
                 };
-                return self.finish((queue, resets), Some(report), 0);
+                return self.finish(origin, Some(report), 0);
             }
         };
         // What happens to the device happens to the one that had the job.
-        match fault.filter(|_| resets == self.resets()) {
+        match fault.filter(|_| origin.resets == self.resets()) {
             Some(Fault::Hang) => return place.is_hung.store(true, Ordering::Release),
             Some(Fault::Reset) => {
                 let switching = locked(&self.switching);
@@ -454,14 +479,14 @@ impl Device {
             }
             Some(Fault::Removed) => return self.remove(),
             Some(Fault::QueueOff) => {
-                if let Some(queue) = self.queues.get(queue) {
+                if let Some(queue) = self.queues.get(origin.queue) {
                     queue.switch(false);
                 }
                 return;
             }
             _ => (),
         }
-        let record = self.record(engine, queue, &desc, fault);
+        let record = self.record(engine, origin.queue, &desc, fault);
         let interrupts = desc.flags.contains(Flags::REQUEST_INTERRUPT);
         // Failures are told unasked.
         let is_told =
@@ -473,18 +498,18 @@ impl Device {
             record,
         });
         match fault {
-            Some(Fault::LostCompletion) => self.finish((queue, resets), None, 0),
-            Some(Fault::Delay(ns)) => self.finish((queue, resets), report, ns),
+            Some(Fault::LostCompletion) => self.finish(origin, None, 0),
+            Some(Fault::Delay(ns)) => self.finish(origin, report, ns),
             Some(Fault::PageFault) if desc.flags.contains(Flags::BLOCK_ON_FAULT) => {
-                self.finish((queue, resets), report, PAGE_REQUEST_NS);
+                self.finish(origin, report, PAGE_REQUEST_NS);
             }
             Some(Fault::DoubleCompletion(ns)) => {
-                self.finish((queue, resets), report, 0);
+                self.finish(origin, report, 0);
                 if let Some(report) = report {
-                    self.hold((queue, resets), report, ns, false);
+                    self.hold(origin, report, ns, false);
                 }
             }
-            _ => self.finish((queue, resets), report, 0),
+            _ => self.finish(origin, report, 0),
         }
     }
 
@@ -552,18 +577,18 @@ impl Device {
     }
 
     /// The job is done, and is reported so much later.
-    fn finish(&self, (queue, resets): (usize, u64), report: Option<Report>, late_ns: u64) {
+    fn finish(&self, origin: Origin, report: Option<Report>, late_ns: u64) {
         // A reset has forgotten the job.
-        if resets != self.resets() {
+        if origin.resets != self.resets() {
             return;
         }
         match report {
-            Some(report) if late_ns > 0 => self.hold((queue, resets), report, late_ns, true),
+            Some(report) if late_ns > 0 => self.hold(origin, report, late_ns, true),
             Some(report) => {
                 self.report(&report);
-                self.left(queue);
+                self.left(origin);
             }
-            None => self.left(queue),
+            None => self.left(origin),
         }
     }
 
@@ -572,16 +597,16 @@ impl Device {
         self.has_faults.load(Ordering::Relaxed).then(|| locked(&self.faults))
     }
 
-    fn left(&self, queue: usize) {
-        if let Some(queue) = self.queues.get(queue) {
-            queue.left();
+    fn left(&self, origin: Origin) {
+        if let Some(queue) = self.queues.get(origin.queue) {
+            queue.left(origin.kind);
         }
     }
 
-    fn hold(&self, (queue, resets): (usize, u64), report: Report, ns: u64, is_first: bool) {
+    fn hold(&self, origin: Origin, report: Report, ns: u64, is_first: bool) {
         let due_ns = self.clock.now_ns().saturating_add(ns);
         let mut held = locked(&self.held);
-        held.push(Held { due_ns, resets, queue, is_first, report });
+        held.push(Held { due_ns, origin, is_first, report });
         self.held_len.store(held.len(), Ordering::Release);
     }
 
@@ -593,19 +618,19 @@ impl Device {
         held.retain(|held| {
             let is_due = held.due_ns <= now_ns;
             if is_due {
-                due.push((held.resets, held.queue, held.is_first, held.report));
+                due.push((held.origin, held.is_first, held.report));
             }
             !is_due
         });
         self.held_len.store(held.len(), Ordering::Release);
         drop(held);
-        for (resets, queue, is_first, report) in &due {
-            if *resets != self.resets() {
+        for (origin, is_first, report) in &due {
+            if origin.resets != self.resets() {
                 continue;
             }
             self.report(report);
             if *is_first {
-                self.left(*queue);
+                self.left(*origin);
             }
         }
         due.len()

@@ -1,5 +1,7 @@
 //! What goes wrong, as data: which job meets which fault, by a seed.
 
+use std::array;
+
 use fastrand::Rng;
 
 /// What can happen to a job, or to the device while it has it.
@@ -35,6 +37,33 @@ pub enum Fault {
     BadCrc,
     /// A bit of the output is not what it should be; the checksum is right.
     FlippedBit,
+}
+
+impl Fault {
+    /// What it is called, without its time.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        NAMES[self.number()]
+    }
+
+    const fn number(self) -> usize {
+        match self {
+            Self::PageFault => 0,
+            Self::Analytics => 1,
+            Self::Overflow => 2,
+            Self::Watchdog => 3,
+            Self::QueueFull => 4,
+            Self::LostCompletion => 5,
+            Self::DoubleCompletion(_) => 6,
+            Self::Delay(_) => 7,
+            Self::Hang => 8,
+            Self::Reset => 9,
+            Self::QueueOff => 10,
+            Self::Removed => 11,
+            Self::BadCrc => 12,
+            Self::FlippedBit => 13,
+        }
+    }
 }
 
 /// Which jobs meet which faults.
@@ -106,6 +135,12 @@ impl FaultPlan {
         plan
     }
 
+    /// What was said by [`often`](Self::often).
+    #[must_use]
+    pub fn rates(&self) -> &[(u32, Fault)] {
+        &self.often
+    }
+
     /// The seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -124,16 +159,33 @@ pub(crate) struct Faults {
     rng: Rng,
     jobs: u64,
     writes: u64,
+    /// How often each was met, under all plans.
+    met: [u64; FAULTS],
 }
 
 impl Faults {
     pub(crate) fn new(plan: FaultPlan) -> Self {
         let rng = Rng::with_seed(plan.seed);
-        Self { plan, rng, jobs: 0, writes: 0 }
+        Self { plan, rng, jobs: 0, writes: 0, met: [0; FAULTS] }
+    }
+
+    /// Carries out another plan from now on.
+    pub(crate) fn follow(&mut self, plan: FaultPlan) {
+        *self = Self { met: self.met, ..Self::new(plan) };
+    }
+
+    pub(crate) fn met(&self) -> [(&'static str, u64); FAULTS] {
+        array::from_fn(|number| (NAMES[number], self.met[number]))
     }
 
     /// Does the queue refuse the next descriptor?
     pub(crate) fn refuses(&mut self) -> bool {
+        let refuses = self.refuses_next();
+        self.met[Fault::QueueFull.number()] += u64::from(refuses);
+        refuses
+    }
+
+    fn refuses_next(&mut self) -> bool {
         let writes = self.writes;
         self.writes += 1;
         let is_at =
@@ -144,6 +196,12 @@ impl Faults {
 
     /// What the next job meets.
     pub(crate) fn next(&mut self) -> Option<Fault> {
+        let fault = self.fault_of_next()?;
+        self.met[fault.number()] += 1;
+        Some(fault)
+    }
+
+    fn fault_of_next(&mut self) -> Option<Fault> {
         let job = self.jobs;
         self.jobs += 1;
         let is_met = |fault: &Fault| *fault != Fault::QueueFull;
@@ -163,5 +221,23 @@ impl Faults {
     }
 }
 
+/// How many faults there are.
+pub(crate) const FAULTS: usize = NAMES.len();
+const NAMES: [&str; 14] = [
+    "page fault",
+    "analytics error",
+    "overflow",
+    "watchdog",
+    "queue full",
+    "lost completion",
+    "double completion",
+    "delay",
+    "hang",
+    "reset",
+    "queue off",
+    "removed",
+    "bad checksum",
+    "flipped bit",
+];
 /// How long a page takes that has to be fetched (measured under emulation: 9 us on average).
 pub const PAGE_REQUEST_NS: u64 = 9000;

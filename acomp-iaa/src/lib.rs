@@ -32,6 +32,6 @@ pub use driver::{
     Settings, SyncMode, model,
 };
 pub use fault::{Fault, FaultPlan, PAGE_REQUEST_NS};
-pub use stats::{DeviceStats, GlobalStats, WqStats};
+pub use stats::{DeviceStats, GlobalStats, JobKind, Jobs, WqStats};
 pub use threads::EngineThreads;
 pub use wq::Written;

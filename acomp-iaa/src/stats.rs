@@ -117,6 +117,44 @@ impl DeviceStats {
     }
 }
 
+/// What a device is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the rest is other")]
+pub enum JobKind {
+    /// Compressions.
+    Compress,
+    /// Decompressions, and verifications, which are some.
+    Decompress,
+    /// Whatever else, such as probes.
+    Other,
+}
+
+/// What became of jobs: `submitted` is the sum of all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Jobs {
+    /// Descriptors that queues took.
+    pub submitted: u64,
+    /// Jobs that engines are done with, reported or not.
+    pub done: u64,
+    /// Jobs that went with their queue when it was switched off or reset.
+    pub lost: u64,
+    /// Jobs in queues, with engines, and still to be reported.
+    pub in_flight: u64,
+}
+
+impl Jobs {
+    /// Adds those of another queue or device.
+    pub fn add(&mut self, other: Self) {
+        self.submitted += other.submitted;
+        self.done += other.done;
+        self.lost += other.lost;
+        self.in_flight += other.in_flight;
+    }
+}
+
+pub(crate) const JOB_KINDS: usize = 3;
+
 /// What belongs to no queue.
 #[derive(Debug, Default)]
 pub(crate) struct GlobalCounters {

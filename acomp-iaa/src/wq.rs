@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use crate::bits::opcode::DRAIN;
+use crate::bits::opcode;
 use crate::config::{WqConfig, WqMode};
 use crate::dma::locked;
+use crate::stats::{JOB_KINDS, JobKind, Jobs};
 
 /// What became of a descriptor that was written to a portal.
 ///
@@ -30,16 +31,33 @@ pub(crate) struct WorkQueue {
     pub(crate) config: WqConfig,
     is_on: AtomicBool,
     len: AtomicUsize,
-    /// Jobs that an engine has taken and that are not done.
-    running: AtomicUsize,
-    entries: Mutex<VecDeque<[u8; 64]>>,
+    /// Jobs of each kind that an engine has taken and that are not done.
+    running: [AtomicU64; JOB_KINDS],
+    /// Jobs that are done.
+    done: [AtomicU64; JOB_KINDS],
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug)]
+struct Entries {
+    jobs: VecDeque<[u8; 64]>,
+    /// Jobs of each kind that came, and that a switch lost.
+    submitted: [u64; JOB_KINDS],
+    lost: [u64; JOB_KINDS],
 }
 
 impl WorkQueue {
     pub(crate) fn new(config: WqConfig) -> Self {
-        let entries = Mutex::new(VecDeque::with_capacity(config.size));
-        let (len, running) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { config, is_on: AtomicBool::new(true), len, running, entries }
+        let jobs = VecDeque::with_capacity(config.size);
+        let (submitted, lost) = ([0; JOB_KINDS], [0; JOB_KINDS]);
+        Self {
+            config,
+            is_on: AtomicBool::new(true),
+            len: AtomicUsize::new(0),
+            running: Default::default(),
+            done: Default::default(),
+            entries: Mutex::new(Entries { jobs, submitted, lost }),
+        }
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -49,14 +67,15 @@ impl WorkQueue {
     /// Takes a descriptor from a portal.
     pub(crate) fn write(&self, descriptor: &[u8; 64]) -> Written {
         let mut entries = locked(&self.entries);
-        if !self.is_on() || entries.len() >= self.config.room() {
+        if !self.is_on() || entries.jobs.len() >= self.config.room() {
             return match self.config.mode {
                 WqMode::Dedicated => Written::Lost,
                 WqMode::Shared => Written::Retry,
             };
         }
-        entries.push_back(*descriptor);
-        self.len.store(entries.len(), Ordering::Release);
+        entries.jobs.push_back(*descriptor);
+        entries.submitted[kind(descriptor) as usize] += 1;
+        self.len.store(entries.jobs.len(), Ordering::Release);
         Written::Accepted
     }
 
@@ -64,23 +83,26 @@ impl WorkQueue {
     /// waits until all others are done.
     pub(crate) fn take(&self, resets: &AtomicU64) -> Option<([u8; 64], u64)> {
         let mut entries = locked(&self.entries);
-        let is_drain = entries.front().is_some_and(|front| front[OPCODE_AT] == DRAIN);
-        if is_drain && self.running.load(Ordering::Acquire) > 0 {
+        let is_drain = entries.jobs.front().is_some_and(|front| front[OPCODE_AT] == opcode::DRAIN);
+        if is_drain && self.is_running() {
             return None;
         }
-        let descriptor = entries.pop_front()?;
-        self.len.store(entries.len(), Ordering::Release);
-        self.running.fetch_add(1, Ordering::AcqRel);
+        let descriptor = entries.jobs.pop_front()?;
+        self.len.store(entries.jobs.len(), Ordering::Release);
+        self.running[kind(&descriptor) as usize].fetch_add(1, Ordering::AcqRel);
         // With the entries locked: a reset empties the queue before it counts itself, so that this
         // is the number under which the descriptor was written.
         Some((descriptor, resets.load(Ordering::Acquire)))
     }
 
     /// A job that was taken is done.
-    pub(crate) fn left(&self) {
-        let _ = self
-            .running
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| running.checked_sub(1));
+    pub(crate) fn left(&self, kind: JobKind) {
+        let left = |running: u64| running.checked_sub(1);
+        let running = &self.running[kind as usize];
+        // One that a switch has lost leaves no more.
+        if running.fetch_update(Ordering::AcqRel, Ordering::Acquire, left).is_ok() {
+            self.done[kind as usize].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -90,16 +112,44 @@ impl WorkQueue {
     /// Nothing is in it, and nothing that was taken from it is still to be done or reported.
     pub(crate) fn is_idle(&self) -> bool {
         let entries = locked(&self.entries);
-        entries.is_empty() && self.running.load(Ordering::Acquire) == 0
+        entries.jobs.is_empty() && !self.is_running()
+    }
+
+    /// What became of the jobs of each kind.
+    pub(crate) fn jobs(&self) -> [Jobs; JOB_KINDS] {
+        let entries = locked(&self.entries);
+        let mut jobs: [Jobs; JOB_KINDS] = std::array::from_fn(|kind| Jobs {
+            submitted: entries.submitted[kind],
+            done: self.done[kind].load(Ordering::Relaxed),
+            lost: entries.lost[kind],
+            in_flight: self.running[kind].load(Ordering::Acquire),
+        });
+        entries.jobs.iter().for_each(|job| jobs[kind(job) as usize].in_flight += 1);
+        jobs
+    }
+
+    fn is_running(&self) -> bool {
+        self.running.iter().any(|running| running.load(Ordering::Acquire) > 0)
     }
 
     /// Switches the queue on or off; what is in it when it goes off is lost.
     pub(crate) fn switch(&self, is_on: bool) {
         let mut entries = locked(&self.entries);
         self.is_on.store(is_on, Ordering::Release);
-        entries.clear();
+        let Entries { jobs, lost, .. } = &mut *entries;
+        jobs.drain(..).for_each(|job| lost[kind(&job) as usize] += 1);
+        for (lost, running) in lost.iter_mut().zip(&self.running) {
+            *lost += running.swap(0, Ordering::AcqRel);
+        }
         self.len.store(0, Ordering::Release);
-        self.running.store(0, Ordering::Release);
+    }
+}
+
+pub(crate) fn kind(descriptor: &[u8; 64]) -> JobKind {
+    match descriptor[OPCODE_AT] {
+        opcode::COMPRESS => JobKind::Compress,
+        opcode::DECOMPRESS => JobKind::Decompress,
+        _ => JobKind::Other,
     }
 }
 

@@ -3,7 +3,9 @@
 use acomp_iaa::aecs::Aecs;
 use acomp_iaa::completion::{AnalyticsError, CompletionRecord, Status};
 use acomp_iaa::desc::{DecompressFlags, Descriptor, Flags, Operation};
-use acomp_iaa::{DeviceConfig, Fault, FaultPlan, Lease, PAGE_REQUEST_NS, WqConfig, Written};
+use acomp_iaa::{
+    DeviceConfig, Fault, FaultPlan, JobKind, Lease, PAGE_REQUEST_NS, WqConfig, Written,
+};
 
 use crate::bench::{
     Bench, DECOMPRESS, DYNAMIC, FIXED, INFLATE, crc64, drain, job, noop, page, reporting,
@@ -270,6 +272,50 @@ fn faults_meet_the_jobs_of_their_plan() {
     assert_eq!(statuses(&bench), first);
     bench.device.set_faults(FaultPlan::new(3));
     assert_eq!(statuses(&bench), [Status::SUCCESS; 100]);
+}
+
+#[test]
+fn jobs_and_faults_are_counted() {
+    let plan = FaultPlan::new(0)
+        .at(0, Fault::LostCompletion)
+        .at(1, Fault::Delay(50_000))
+        .at(2, Fault::DoubleCompletion(10))
+        .at(3, Fault::Hang);
+    let bench = Bench::of_faults(plan);
+    let (src, dst) = (bench.lease(&page(1)), bench.room(4096));
+    let table = bench.table(&Aecs::fixed());
+    let compress: Descriptor = with_table(job(FIXED, &src, &dst), &table);
+    let _records: Vec<_> = (0..5).map(|_| bench.submit(compress)).collect();
+    let _noop = bench.submit(noop());
+    let jobs = |kind| {
+        let jobs = bench.device.jobs(kind);
+        (jobs.submitted, jobs.done, jobs.lost, jobs.in_flight)
+    };
+    assert_eq!(jobs(JobKind::Compress), (5, 0, 0, 5));
+    bench.device.drive(5);
+    // The first and the third are done, and the fifth. The second is late, the fourth hangs.
+    assert_eq!(jobs(JobKind::Compress), (5, 3, 0, 2));
+    assert_eq!(jobs(JobKind::Other), (1, 0, 0, 1));
+    for _ in 0..60 {
+        bench.device.drive(1);
+    }
+    assert_eq!(jobs(JobKind::Compress), (5, 4, 0, 1));
+    bench.device.reset();
+    assert_eq!(jobs(JobKind::Compress), (5, 4, 1, 0));
+    assert_eq!(jobs(JobKind::Other), (1, 1, 0, 0));
+    bench.device.set_faults(FaultPlan::new(0).at(0, Fault::QueueFull));
+    assert_eq!(bench.device.submit(0, &noop().encode()), Written::Retry);
+    let met = bench.device.faults_met();
+    let met: Vec<_> = met.iter().filter(|(_, count)| *count > 0).collect();
+    let named = |fault: Fault| (fault.name(), 1);
+    let faults = [
+        Fault::QueueFull,
+        Fault::LostCompletion,
+        Fault::DoubleCompletion(0),
+        Fault::Delay(0),
+        Fault::Hang,
+    ];
+    assert!(met.into_iter().eq(&faults.map(named)));
 }
 
 /// Of one job that meets this fault.
