@@ -8,7 +8,7 @@ use acomp_core::{OpenError, Params, Registry};
 
 use crate::blocks::Blocks;
 use crate::clock::{Clock, RealClock};
-use crate::context::Contexts;
+use crate::context::{Contexts, SUB_BATCH};
 use crate::device::SwapDevice;
 use crate::entry::Entries;
 use crate::owners::Accounts;
@@ -80,7 +80,7 @@ impl Builder {
         self
     }
 
-    /// Memory for objects that is committed ahead, at least 64 KiB; else 4 MiB.
+    /// Memory for objects that is committed ahead, at least 512 KiB; else 4 MiB.
     pub fn reserve_bytes(mut self, bytes: usize) -> Self {
         self.reserve_bytes = bytes.max(RESERVE_BYTES_MIN);
         self
@@ -189,8 +189,9 @@ fn system_bytes() -> u64 {
 }
 
 const RESERVE_BYTES: usize = 4 << 20;
-/// What has room for a zspage.
-const RESERVE_BYTES_MIN: usize = 64 << 10;
+/// Room for a zspage (of nearly 64 KiB) for each page of a sub-batch: whoever stores one finds
+/// enough when the reserve has been refilled.
+const RESERVE_BYTES_MIN: usize = SUB_BATCH * (64 << 10);
 const OWNERS: u16 = 64;
 /// What the allocator can name.
 const OBJECTS_BYTES_MAX: usize = 1 << 40;

@@ -183,6 +183,21 @@ fn inline_housekeeping_needs_no_maintenance() {
 }
 
 #[test]
+fn smallest_reserve_has_room_for_pages_that_share_nothing() {
+    let pool = Toy::new().pool_with(|builder| builder.reserve_bytes(0).total_bytes(64 << 20));
+    // Each page begins a zspage of its own: one that holds so many of its size.
+    let of_size = |objects: usize| {
+        let mut page = filled(0);
+        page[..60_000 / objects].fill(7);
+        page
+    };
+    for first in (16..56).step_by(8) {
+        let folio: Vec<_> = (first..first + 8).map(of_size).collect();
+        assert_eq!(pool.store(Slot(first as u64), &folio, Owner::ROOT), Ok(()), "{first}");
+    }
+}
+
+#[test]
 fn worker_keeps_a_pool_going_and_under_its_limit() {
     let ram = Arc::new(Ram::new(1 << 16));
     let builder = |builder: Builder| builder.total_bytes(32 << 20).device(ram);
