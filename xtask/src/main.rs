@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod loom;
+mod sim;
 mod tidy;
 mod tools;
 
@@ -21,8 +22,8 @@ use clap::{Parser, Subcommand};
 enum Verb {
     /// Runs every gate of a push; installs the tools it needs below the target directory.
     Ci {
-        /// Adds the slow gates: minimal versions, fat LTO, fuzzing, the benchmarks'
-        /// bars.
+        /// Adds the slow gates: minimal versions, fat LTO, fuzzing, many simulations, the
+        /// benchmarks' bars.
         #[arg(long)]
         full: bool,
         /// Leaves out `cargo test --workspace`, for a caller that has just run it.
@@ -44,6 +45,13 @@ enum Verb {
         /// How long to fuzz each target.
         #[arg(long, default_value_t = fuzz::SECONDS)]
         seconds: u32,
+    },
+    /// Simulates the whole stack under faults: zswap over the IAA driver over devices that fail.
+    Sim {
+        /// What the program gets, as in `--seeds N`, or `--seed K` to replay one; `-- --help`
+        /// tells.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
     /// Runs a benchmark that is a program of its own.
     #[command(subcommand)]
@@ -78,6 +86,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Tidy => tidy::run(&workspace),
         Verb::Loom { preemptions } => loom::run(&workspace, *preemptions),
         Verb::Fuzz { target, seconds } => fuzz::run(&workspace, *seconds, target.as_deref()),
+        Verb::Sim { args } => sim::run(args),
         Verb::Bench(Bench::Peers { args }) => bench::peers(args),
     }
 }
