@@ -49,6 +49,7 @@ macro_rules! conformance {
             damaged_stream = DamagedStream,
             chain = Chain,
             state = State,
+            matrix = Matrix,
         }
     };
     (@tests $attributes:tt $driver:expr; $($test:ident = $theme:ident,)*) => {

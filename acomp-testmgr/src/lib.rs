@@ -83,7 +83,9 @@
 //! - **damaged stream**: a cut, changed or extended stream never panics and fails in no other way
 //!   than `Corrupt` and `DstTooSmall`, and what follows a stream is not ignored;
 //! - **chain**: n ops at once do what n calls do, in any split, whichever of them fail;
-//! - **state**: a codec after an error is like a fresh one, and codecs do not share state.
+//! - **state**: a codec after an error is like a fresh one, and codecs do not share state;
+//! - **matrix**: a session, a future, a wait and a poll give the same answers, from any memory,
+//!   alone or in a chain, and each once.
 //!
 //! Sources are never longer than [`AlgInfo::src_bytes_max`](acomp_core::AlgInfo::src_bytes_max).
 //! Compressed bytes are never compared with known ones: every codec may find its own. A codec that
@@ -91,6 +93,7 @@
 
 mod conformance;
 mod content;
+pub mod matrix;
 mod report;
 mod subject;
 mod themes;

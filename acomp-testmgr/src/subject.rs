@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use acomp_core::{
-    AlgInfo, Algorithm, Codec, Direction, Error, Op, OpenError, Ops, Outcome, Params,
+    AlgInfo, Algorithm, Codec, Direction, Error, Op, OpenError, Ops, Outcome, Params, Port,
 };
+
+use crate::matrix::{Arena, Buffers, Call};
 
 /// A driver, prepared as a transform without parameters prepares it.
 pub(crate) struct Driver<'a> {
@@ -18,7 +20,11 @@ impl<'a> Driver<'a> {
     }
 
     pub(crate) fn info(&self) -> &AlgInfo {
-        self.prepared.as_deref().unwrap_or(self.alg).info()
+        self.algorithm().info()
+    }
+
+    pub(crate) fn port(&self) -> Option<&Port> {
+        self.algorithm().port()
     }
 
     pub(crate) fn open(&self) -> Result<Subject, String> {
@@ -26,15 +32,18 @@ impl<'a> Driver<'a> {
     }
 
     pub(crate) fn open_with(&self, params: &Params) -> Result<Subject, OpenError> {
-        let codec = self.prepared.as_deref().unwrap_or(self.alg).open(params)?;
-        Ok(Subject { codec })
+        Ok(Subject { codec: self.algorithm().open(params)? })
+    }
+
+    fn algorithm(&self) -> &dyn Algorithm {
+        self.prepared.as_deref().unwrap_or(self.alg)
     }
 }
 
 /// An open codec. Whatever it is asked, it writes nothing outside of the destination, claims no
 /// more than the destination holds, and fails only in the ways that the direction has.
 pub(crate) struct Subject {
-    codec: Box<dyn Codec>,
+    pub(crate) codec: Box<dyn Codec>,
 }
 
 impl Subject {
@@ -47,31 +56,30 @@ impl Subject {
     }
 
     pub(crate) fn single(&mut self, call: Call<'_>) -> Result<Answer, String> {
-        let mut dst = Fenced::new(call.dst_bytes);
-        let outcome = match call.direction {
-            Direction::Compress => self.codec.compress(call.src, dst.inside()),
-            Direction::Decompress => self.codec.decompress(call.src, dst.inside()),
-        };
-        answer(call.direction, &dst, Some(outcome))
+        let mut arena = Arena::new(Buffers::Linear, [call.dst_bytes].into_iter());
+        let outcome = arena.dsts().pop().map(|dst| match call.direction {
+            Direction::Compress => self.codec.compress(call.src, dst),
+            Direction::Decompress => self.codec.decompress(call.src, dst),
+        });
+        answer(&call, &arena, 0, outcome)
     }
 
     /// The calls as one chain: an answer for each.
     pub(crate) fn run(&mut self, calls: &[Call<'_>]) -> Result<Vec<Answer>, String> {
-        let mut dsts: Vec<_> = calls.iter().map(|call| Fenced::new(call.dst_bytes)).collect();
-        let ops = calls.iter().zip(&mut dsts).map(|(call, dst)| match call.direction {
-            Direction::Compress => Op::compress(call.src, dst.inside()),
-            Direction::Decompress => Op::decompress(call.src, dst.inside()),
+        // With fences between neighbours, too.
+        let mut arena = Arena::new(Buffers::Unaligned, calls.iter().map(|call| call.dst_bytes));
+        let ops = calls.iter().zip(arena.dsts()).map(|(call, dst)| match call.direction {
+            Direction::Compress => Op::compress(call.src, dst),
+            Direction::Decompress => Op::decompress(call.src, dst),
         });
         let mut ops: Vec<_> = ops.collect();
         self.codec.run(&mut Ops::new(&mut ops));
         let outcomes: Vec<_> = ops.iter().map(Op::outcome).collect();
-        let answers = calls.iter().zip(&dsts).zip(outcomes).enumerate();
-        answers
-            .map(|(i, ((call, dst), outcome))| {
-                answer(call.direction, dst, outcome)
-                    .map_err(|why| format!("op {i} of {}: {why}", calls.len()))
-            })
-            .collect()
+        let answers = calls.iter().zip(outcomes).enumerate().map(|(i, (call, outcome))| {
+            answer(call, &arena, i, outcome)
+                .map_err(|why| format!("op {i} of {}: {why}", calls.len()))
+        });
+        answers.collect()
     }
 
     /// The stream of `data`, for which there is ample room.
@@ -101,14 +109,6 @@ impl Subject {
     }
 }
 
-/// What one call asks for.
-#[derive(Clone, Copy)]
-pub(crate) struct Call<'s> {
-    pub(crate) direction: Direction,
-    pub(crate) src: &'s [u8],
-    pub(crate) dst_bytes: usize,
-}
-
 /// What a call produced.
 pub(crate) type Answer = Result<Vec<u8>, Error>;
 
@@ -124,64 +124,27 @@ pub(crate) fn roomy(data_bytes: usize) -> usize {
     2 * data_bytes + 1024
 }
 
-fn answer(direction: Direction, dst: &Fenced, outcome: Option<Outcome>) -> Result<Answer, String> {
-    let (inside, is_intact) = dst.after();
-    if !is_intact {
-        return Err(format!("{direction:?} wrote outside of its {} bytes", inside.len()));
+fn answer(
+    call: &Call<'_>,
+    arena: &Arena,
+    place: usize,
+    outcome: Option<Outcome>,
+) -> Result<Answer, String> {
+    let Call { direction, dst_bytes, .. } = call;
+    if !arena.is_intact() {
+        return Err(format!("{direction:?} wrote outside of its {dst_bytes} bytes"));
     }
     match (direction, outcome) {
         (_, None) => Err(format!("{direction:?} was not answered")),
-        (_, Some(Ok(len))) => inside.get(..len).map(|bytes| Ok(bytes.to_vec())).ok_or_else(|| {
-            format!("{direction:?} claims {len} bytes in a destination of {}", inside.len())
-        }),
+        (_, Some(Ok(len))) => {
+            arena.output(place, len).map(|output| Ok(output.to_vec())).ok_or_else(|| {
+                format!("{direction:?} claims {len} bytes in a destination of {dst_bytes}")
+            })
+        }
         (_, Some(Err(error @ Error::DstTooSmall)))
         | (Direction::Decompress, Some(Err(error @ Error::Corrupt))) => Ok(Err(error)),
         (_, Some(Err(error))) => {
-            Err(format!("{direction:?} into {} bytes: Err({error:?})", inside.len()))
-        }
-    }
-}
-
-/// A destination between two fences, which nobody may change.
-struct Fenced {
-    bytes: Vec<u8>,
-}
-
-impl Fenced {
-    fn new(dst_bytes: usize) -> Self {
-        Self { bytes: vec![FENCE; FENCE_BYTES + dst_bytes + FENCE_BYTES] }
-    }
-
-    fn inside(&mut self) -> &mut [u8] {
-        let end = self.bytes.len() - FENCE_BYTES;
-        &mut self.bytes[FENCE_BYTES..end]
-    }
-
-    /// What is inside, and whether the fences still stand.
-    fn after(&self) -> (&[u8], bool) {
-        let (front, rest) = self.bytes.split_at(FENCE_BYTES);
-        let (inside, back) = rest.split_at(rest.len() - FENCE_BYTES);
-        (inside, front.iter().chain(back).all(|&byte| byte == FENCE))
-    }
-}
-
-const FENCE: u8 = 0xA5;
-/// The longest that wild copies write at once.
-const FENCE_BYTES: usize = 64;
-
-#[cfg(test)]
-mod test {
-    use super::*;
-
-    /// Only a driver with foreign code could get there, so no test driver can.
-    #[test]
-    fn a_byte_outside_of_the_destination_is_reported() {
-        for at in [FENCE_BYTES - 1, FENCE_BYTES + 10] {
-            let mut dst = Fenced::new(10);
-            dst.inside().fill(0);
-            assert!(answer(Direction::Compress, &dst, Some(Ok(10))).is_ok());
-            dst.bytes[at] = 0;
-            assert!(answer(Direction::Compress, &dst, Some(Ok(10))).is_err());
+            Err(format!("{direction:?} into {dst_bytes} bytes: Err({error:?})"))
         }
     }
 }

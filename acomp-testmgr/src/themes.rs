@@ -4,6 +4,7 @@ mod chains;
 mod damage;
 mod facts;
 mod known_streams;
+mod matrix;
 mod round_trip;
 mod small_dst;
 mod state;
@@ -32,6 +33,8 @@ pub enum Theme {
     Chain,
     /// Calls and codecs leave nothing to each other.
     State,
+    /// Every way to ask gives the same answer, once.
+    Matrix,
 }
 
 impl Theme {
@@ -45,6 +48,7 @@ impl Theme {
         Self::DamagedStream,
         Self::Chain,
         Self::State,
+        Self::Matrix,
     ];
 
     /// What to do about a failure.
@@ -80,6 +84,10 @@ impl Theme {
                 "begin each call as if the codec were new, also after an error; codecs share \
                  nothing that calls change"
             }
+            Self::Matrix => {
+                "of a codec, look at `Chain` and `State` first; of an engine, complete each job \
+                 once, by its own direction and as the codec does, also when it is only polled"
+            }
         }
     }
 
@@ -94,6 +102,7 @@ impl Theme {
             Self::DamagedStream => damage::run(trial),
             Self::Chain => chains::run(trial),
             Self::State => state::run(trial),
+            Self::Matrix => matrix::run(trial),
         }
     }
 }
@@ -109,6 +118,7 @@ impl fmt::Display for Theme {
             Self::DamagedStream => "damaged stream",
             Self::Chain => "chain",
             Self::State => "state",
+            Self::Matrix => "matrix",
         })
     }
 }

@@ -4,8 +4,9 @@ use acomp_core::{Direction, MAX_BATCH};
 use fastrand::Rng;
 
 use crate::content::Content;
+use crate::matrix::Call;
 use crate::report::Suite;
-use crate::subject::{Answer, Call, Driver, Subject, describe, roomy};
+use crate::subject::{Answer, Driver, Subject, describe, roomy};
 use crate::trial::{Input, Trial};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {

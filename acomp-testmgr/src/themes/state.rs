@@ -3,8 +3,9 @@
 use acomp_core::Direction;
 
 use crate::content::Content;
+use crate::matrix::Call;
 use crate::report::Suite;
-use crate::subject::{Answer, Call, Driver, Subject, describe};
+use crate::subject::{Answer, Driver, Subject, describe};
 use crate::trial::{Input, Trial};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {
