@@ -391,7 +391,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// Adds self-tests, all of which a driver must pass before its first use.
+    /// Adds self-tests, all of which a driver must pass before its first use. Without this call,
+    /// no driver is tested.
     pub fn self_tests(mut self, hooks: impl IntoIterator<Item = &'static SelfTestHook>) -> Self {
         self.hooks.extend(hooks);
         self

@@ -4,6 +4,18 @@
 //! [`Suite::Gate`] when it is first allocated; one that fails is refused, with the failing case as
 //! the reason, and the next best driver of the name is used.
 //!
+//! Milliseconds are too many, or a driver is to be used that fails? A registry tests what it is
+//! told to, and the global one is told everything that is linked:
+//!
+//! ```
+//! use acomp_core::inventory::iter;
+//! use acomp_core::{Registration, Registry, TemplateRegistration};
+//!
+//! // Without `.self_tests(..)`: nobody is tested, nor are drivers that are added.
+//! let drivers = Registry::builder().entries(iter::<Registration>);
+//! let registry = drivers.templates(iter::<TemplateRegistration>).build();
+//! ```
+//!
 //! # For authors of drivers
 //!
 //! Depend on this crate in `[dev-dependencies]`, and let [`conformance!`] make the tests; add a
@@ -83,7 +95,8 @@
 //! - **damaged stream**: a cut, changed or extended stream never panics and fails in no other way
 //!   than `Corrupt` and `DstTooSmall`, and what follows a stream is not ignored;
 //! - **chain**: n ops at once do what n calls do, in any split, whichever of them fail;
-//! - **state**: a codec after an error is like a fresh one, and codecs do not share state;
+//! - **state**: a codec after an error is like a fresh one, and codecs, also of two threads at a
+//!   time, do not share state;
 //! - **matrix**: a session, a future, a wait and a poll give the same answers, from any memory,
 //!   alone or in a chain, and each once.
 //!

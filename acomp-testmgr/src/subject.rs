@@ -61,6 +61,7 @@ impl Subject {
             Direction::Compress => self.codec.compress(call.src, dst),
             Direction::Decompress => self.codec.decompress(call.src, dst),
         });
+        arena.check()?;
         answer(&call, &arena, 0, outcome)
     }
 
@@ -75,6 +76,7 @@ impl Subject {
         let mut ops: Vec<_> = ops.collect();
         self.codec.run(&mut Ops::new(&mut ops));
         let outcomes: Vec<_> = ops.iter().map(Op::outcome).collect();
+        arena.check()?;
         let answers = calls.iter().zip(outcomes).enumerate().map(|(i, (call, outcome))| {
             answer(call, &arena, i, outcome)
                 .map_err(|why| format!("op {i} of {}: {why}", calls.len()))
@@ -131,9 +133,6 @@ fn answer(
     outcome: Option<Outcome>,
 ) -> Result<Answer, String> {
     let Call { direction, dst_bytes, .. } = call;
-    if !arena.is_intact() {
-        return Err(format!("{direction:?} wrote outside of its {dst_bytes} bytes"));
-    }
     match (direction, outcome) {
         (_, None) => Err(format!("{direction:?} was not answered")),
         (_, Some(Ok(len))) => {

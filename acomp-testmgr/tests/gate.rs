@@ -28,6 +28,20 @@ fn a_driver_added_at_run_time_is_tested_too() {
     assert_eq!(guard.alg().verdict(), Verdict::Untested);
     assert!(matches!(Acomp::alloc("hot"), Err(OpenError::SelfTest { .. })));
     assert!(matches!(guard.alg().verdict(), Verdict::Failed(_)));
+    drop(guard);
+
+    let good = Plain { info: AlgInfo::new("hot", "hot-good"), flips: 0 };
+    let guard = registry.add(Arc::new(good)).unwrap();
+    assert_eq!(Acomp::alloc("hot").unwrap().driver(), "hot-good");
+    assert_eq!(guard.alg().verdict(), Verdict::Passed);
+}
+
+#[test]
+fn a_registry_without_self_tests_tests_nobody() {
+    let drivers = acomp_core::inventory::iter::<Registration>;
+    let registry = Registry::builder().entries(drivers).build();
+    let acomp = Acomp::alloc_in(&registry, "plain", Params::new()).unwrap();
+    assert_eq!((acomp.driver(), acomp.alg().verdict()), ("plain-bad", Verdict::Untested));
 }
 
 static GOOD: AlgInfo = AlgInfo::new("plain", "plain-good").with_priority(1);

@@ -1,7 +1,7 @@
 //! Every linked driver against the whole suite, one test each. Whatever features are chosen.
 
 use acomp::Registry;
-use acomp_testmgr::{Suite, alg_test};
+use acomp_testmgr::{Suite, Theme, alg_test, theme_test};
 
 macro_rules! conformance {
     ($($feature:literal $test:ident: $driver:literal,)*) => {
@@ -9,9 +9,11 @@ macro_rules! conformance {
         #[test]
         fn $test() {
             let alg = Registry::global().find($driver).expect("linked");
-            let report = alg_test(&**alg.algorithm().expect("made"), Suite::Full);
-            println!("{}: {report}", $driver);
-            assert!(report.is_passed(), "{}: {report}", $driver);
+            for theme in Theme::ALL {
+                let report = theme_test(&**alg.algorithm().expect("made"), *theme);
+                println!("{}, {theme}: {report}", $driver);
+                assert!(report.is_passed(), "{}, {theme}: {report}", $driver);
+            }
         })*
 
         /// In the order of `acomp list`. A driver that is missing here is not tested.

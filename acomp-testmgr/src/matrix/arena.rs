@@ -49,15 +49,16 @@ impl Arena {
         self.bytes[self.places[place].clone()].get(..len)
     }
 
-    /// Whether all is as it was next to the destinations.
-    pub(crate) fn is_intact(&self) -> bool {
+    /// Fails unless all is as it was next to the destinations.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let starts = self.places.iter().map(|place| place.start).chain([self.bytes.len()]);
         let ends = [0].into_iter().chain(self.places.iter().map(|place| place.end));
         let mut gaps = ends.zip(starts).map(|(from, to)| &self.bytes[from..to]);
-        gaps.all(|gap| {
+        let is_intact = gaps.all(|gap| {
             let (front, back) = (gap.iter(), gap.iter().rev());
             front.take(FENCE_BYTES).chain(back.take(FENCE_BYTES)).all(|&byte| byte == FENCE)
-        })
+        });
+        if is_intact { Ok(()) } else { Err("wrote outside of its destination".into()) }
     }
 }
 
@@ -116,10 +117,10 @@ mod test {
                 _ => assert_eq!((addrs[0] % PAGE_BYTES, addrs[2] - addrs[0]), (0, 10)),
             }
             dsts.into_iter().for_each(|dst| dst.fill(0));
-            assert!(arena.is_intact());
+            assert_eq!(arena.check(), Ok(()));
             let end = arena.places[2].end;
             arena.bytes[end] = 0;
-            assert!(!arena.is_intact());
+            assert!(arena.check().is_err());
         }
     }
 

@@ -24,6 +24,13 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
             split(it, seed, &calls.mixed(seed, MAX_BATCH))
         });
     }
+    if trial.suite == Suite::Full {
+        for cuts in 0..1 << (ALL_SPLITS_OPS - 1) {
+            trial.case(format_args!("{ALL_SPLITS_OPS} ops, cut by {cuts:#b}"), |it| {
+                cut(it, cuts, &calls.mixed(cuts as u64, ALL_SPLITS_OPS))
+            });
+        }
+    }
     let len_max = if trial.suite == Suite::Gate { 3 } else { 9 };
     for failing in &calls.failing {
         for (len, at) in (1..=len_max).flat_map(|len| (0..len).map(move |at| (len, at))) {
@@ -129,5 +136,19 @@ fn split(subject: &mut Subject, seed: u64, ops: &[&Known]) -> Result<(), String>
     Ok(())
 }
 
+/// After each op whose bit is set, and the last.
+fn cut(subject: &mut Subject, cuts: usize, ops: &[&Known]) -> Result<(), String> {
+    let mut start = 0;
+    for end in 1..=ops.len() {
+        if cuts >> (end - 1) & 1 == 1 || end == ops.len() {
+            chain(subject, &ops[start..end])?;
+            start = end;
+        }
+    }
+    Ok(())
+}
+
 const CONTENTS: [Content; 3] = [Content::Structured, Content::Random, Content::Text];
+/// Of so many, every split is tried; of longer chains, some.
+const ALL_SPLITS_OPS: usize = 7;
 const SIZES: [usize; 3] = [16, 100, 4096];

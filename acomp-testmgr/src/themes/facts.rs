@@ -21,6 +21,12 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
         0..=MAX_BATCH => Ok(()),
         n => Err(format!("{n} ops never come in one call: at most {MAX_BATCH} do")),
     });
+    trial.case(format_args!("kind"), |_| match driver.port() {
+        Some(_) if driver.info().is_software() => {
+            Err("software, but its requests have an engine: it is `Kind::Offload`".into())
+        }
+        _ => Ok(()),
+    });
     trial.case(format_args!("unknown parameter"), |_| {
         let params = Params::new().with("no-such-parameter", "1");
         let opened = Driver::prepare(alg, &params).and_then(|driver| driver.open_with(&params));

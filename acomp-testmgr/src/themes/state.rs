@@ -1,12 +1,15 @@
 //! A codec keeps nothing of what it did before, and two codecs nothing of each other.
 
+use std::sync::Barrier;
+use std::thread;
+
 use acomp_core::Direction;
 
 use crate::content::Content;
 use crate::matrix::Call;
 use crate::report::Suite;
 use crate::subject::{Answer, Driver, Subject, describe};
-use crate::trial::{Input, Trial};
+use crate::trial::{Input, Trial, caught};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {
     let inputs: Vec<_> = match trial.suite {
@@ -29,10 +32,14 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
             tireless(driver, used, refusals, &input.bytes)
         });
     }
+    let rounds = if trial.suite == Suite::Gate { 8 } else { 50 };
     for input in &inputs {
         let other = Input::new(Content::Text, 1, input.bytes.len());
         trial.case(format_args!("{input} and {other}, interleaved"), |one| {
             interleaved(driver, one, &input.bytes, &other.bytes)
+        });
+        trial.case(format_args!("{input} and {other}, in parallel"), |one| {
+            parallel(rounds, one, &input.bytes, &mut driver.open()?, &other.bytes)
         });
     }
 }
@@ -115,4 +122,33 @@ fn interleaved(
     drop(other);
     one.expect_data(&other_stream, other_data.len(), other_data)?;
     driver.open()?.expect_data(&stream, data.len(), data)
+}
+
+/// Two threads do what one does, each round at the same moment.
+fn parallel(
+    rounds: usize,
+    one: &mut Subject,
+    data: &[u8],
+    other: &mut Subject,
+    other_data: &[u8],
+) -> Result<(), String> {
+    let barrier = Barrier::new(2);
+    let work = |subject: &mut Subject, data: &[u8]| {
+        let mut all = Ok(());
+        for _ in 0..rounds {
+            barrier.wait(); // Also after a failure: the other thread waits here.
+            if all.is_ok() {
+                all = caught(|| {
+                    let stream = subject.stream_of(data)?;
+                    subject.expect_data(&stream, data.len(), data)
+                });
+            }
+        }
+        all
+    };
+    thread::scope(|scope| {
+        let others = scope.spawn(|| work(other, other_data));
+        let all = work(one, data);
+        all.and(others.join().unwrap_or_else(|_| Err("the other thread panicked".into())))
+    })
 }
