@@ -1,6 +1,7 @@
 //! Every linked driver against the whole suite, one test each. Whatever features are chosen.
 
 use acomp::Registry;
+use acomp_testmgr::matrix::{Cell, Ending};
 use acomp_testmgr::{Suite, Theme, alg_test, theme_test};
 
 macro_rules! conformance {
@@ -40,6 +41,24 @@ conformance! {
     "lzo" lzo_rle_page: "lzo-rle-page",
     "null" null_copy: "null-copy",
     "zstd" zstd_libzstd: "zstd-libzstd",
+}
+
+/// Those that end by what is in the buffers; the others take a device that can be told to fail.
+#[test]
+fn every_driver_runs_its_cells_of_the_matrix() {
+    for alg in Registry::global().iter() {
+        // A copy refuses no stream.
+        let is_copy = alg.info().name == "null";
+        let cells = Cell::all().filter(|cell| match cell.ending {
+            Ending::Corrupt | Ending::Truncated => !is_copy,
+            ending => !ending.is_by_device(),
+        });
+        let cells = cells.filter(|cell| cell.left_out_by().is_none()).count();
+        assert_eq!(cells, if is_copy { 34 } else { 68 });
+        let report = theme_test(&**alg.algorithm().expect("made"), Theme::Matrix);
+        // It is opened, and the calls are made alone, first.
+        assert_eq!(report.cases, 2 + cells, "{}: {report}", alg.info().driver);
+    }
 }
 
 #[cfg(feature = "lz4")]

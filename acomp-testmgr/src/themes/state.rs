@@ -32,7 +32,7 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
             tireless(driver, used, refusals, &input.bytes)
         });
     }
-    let rounds = if trial.suite == Suite::Gate { 8 } else { 50 };
+    let rounds = if trial.suite == Suite::Gate { 8 } else { 16 };
     for input in &inputs {
         let other = Input::new(Content::Text, 1, input.bytes.len());
         trial.case(format_args!("{input} and {other}, interleaved"), |one| {
