@@ -11,7 +11,8 @@ use crate::trial::{Input, Trial};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {
     let driver = trial.driver;
-    let inputs: Vec<_> = trial.inputs(&CONTENTS, &SIZES).collect();
+    let sizes = if trial.suite == Suite::Gate { &GATE_SIZES } else { &SIZES };
+    let inputs: Vec<_> = trial.inputs(&CONTENTS, sizes).collect();
     let calls = trial.case(format_args!("single calls"), |_| Calls::make(driver, &inputs));
     let Some(calls) = calls else { return };
 
@@ -151,4 +152,6 @@ fn cut(subject: &mut Subject, cuts: usize, ops: &[&Known]) -> Result<(), String>
 const CONTENTS: [Content; 3] = [Content::Structured, Content::Random, Content::Text];
 /// Of so many, every split is tried; of longer chains, some.
 const ALL_SPLITS_OPS: usize = 7;
+/// There are many ops.
+const GATE_SIZES: [usize; 3] = [16, 100, 600];
 const SIZES: [usize; 3] = [16, 100, 4096];

@@ -26,8 +26,11 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
             });
         }
     }
-    let refusals = if trial.suite == Suite::Gate { 32 } else { 1000 };
-    for input in trial.inputs(&[Content::Random], &[4096]) {
+    let (refusals, refused): (_, &'static [usize]) = match trial.suite {
+        Suite::Gate => (32, &[512]),
+        Suite::Full => (1000, &[4096]),
+    };
+    for input in trial.inputs(&[Content::Random], refused) {
         trial.case(format_args!("{input}, after {refusals} refusals"), |used| {
             tireless(driver, used, refusals, &input.bytes)
         });
