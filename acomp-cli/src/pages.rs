@@ -1,5 +1,7 @@
 //! Where pages come from: files of raw pages, and generated ones.
 
+mod file;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -15,17 +17,13 @@ use crate::progress::Progress;
 pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Page>> {
     let progress = Progress::new("read", files.len());
     let mut pages = Vec::new();
-    for file in files {
-        let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let (whole, tail) = bytes.as_chunks::<PAGE_BYTES>();
-        pages.extend_from_slice(whole);
-        if !tail.is_empty() {
-            let mut page = [0; PAGE_BYTES];
-            page[..tail.len()].copy_from_slice(tail);
-            pages.push(page);
-            let padding_bytes = PAGE_BYTES - tail.len();
-            let file = file.display();
-            complain(&format!("{file}: last page padded with {padding_bytes} zeros"));
+    for path in files {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (its_pages, padding_bytes) = file::pages(&bytes);
+        pages.extend(its_pages);
+        if padding_bytes > 0 {
+            let path = path.display();
+            complain(&format!("{path}: last page padded with {padding_bytes} zeros"));
         }
         progress.step(1);
     }

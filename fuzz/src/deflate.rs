@@ -100,38 +100,18 @@ fn zlib(stream: &[u8], room: usize) -> Option<(usize, Vec<u8>)> {
     is_taken.then(|| (decoder.total_in() as usize, data))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Streams of every block type.
+pub(crate) fn decode_seeds() -> Vec<Vec<u8>> {
+    let stored = b"\x01\x03\0\xfc\xffabc";
+    let streams: [&[u8]; 6] =
+        [b"", stored, b"\x03\0", b"\x4b\x04\0", b"\x07", b"\x05\0\0\0\0\0\0\0"];
+    crate::with_rooms(&streams, &[0, 1, 3, 300])
+}
 
-    #[test]
-    fn streams_of_every_block_type() {
-        let stored: &[u8] = b"\x01\x03\0\xfc\xffabc";
-        for stream in [b"", stored, b"\x03\0", b"\x4b\x04\0", b"\x07", b"\x05\0\0\0\0\0\0\0"] {
-            for room in [0, 1, 3, 300] {
-                deflate_decode(&[&[room as u8, (room >> 8) as u8], stream].concat());
-            }
-        }
-    }
-
-    #[test]
-    fn frames_of_every_kind() {
-        for bits in [0, 3, 8, 200] {
-            for flags in 0..32 {
-                for rest in ["", "a", "abc", "a page of a page of a page"] {
-                    deflate_framed(&[&[bits, flags, 9], rest.as_bytes()].concat());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn sources_of_every_shape() {
-        for shape in 0..4 {
-            for text in ["", "a", "abc", "a page of a page of a page"] {
-                deflate_roundtrip(&[&[shape], text.as_bytes()].concat());
-            }
-        }
-        deflate_roundtrip(b"");
-    }
+/// Frames of every kind.
+pub(crate) fn framed_seeds() -> Vec<Vec<u8>> {
+    let texts = ["", "a", "abc", "a page of a page of a page"];
+    let kinds =
+        [0, 3, 8, 200].into_iter().flat_map(|bits| (0..32).map(move |flags| [bits, flags, 9]));
+    kinds.flat_map(|kind| texts.map(|text| [&kind, text.as_bytes()].concat())).collect()
 }

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| page_codec_fuzz::lz4_roundtrip(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| acomp_fuzz::lz4_roundtrip(input));

@@ -38,13 +38,14 @@ enum Verb {
         #[arg(long, default_value_t = 3)]
         preemptions: u8,
     },
-    /// Fuzzes page-codec beside other implementations; takes a C++ compiler.
+    /// Tries the properties of the folder `fuzz` on inputs that libFuzzer makes up, from generated
+    /// seeds; takes a C++ compiler.
     Fuzz {
         /// The target; every one if there is none.
         target: Option<String>,
         /// How long to fuzz each target.
-        #[arg(long, default_value_t = fuzz::SECONDS)]
-        seconds: u32,
+        #[arg(long, value_name = "SECONDS", default_value_t = fuzz::SECONDS)]
+        time: u32,
     },
     /// Simulates the whole stack under faults: zswap over the IAA driver over devices that fail.
     Sim {
@@ -85,7 +86,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Ci { full, no_test } => ci::run(&workspace, *full, !no_test),
         Verb::Tidy => tidy::run(&workspace),
         Verb::Loom { preemptions } => loom::run(&workspace, *preemptions),
-        Verb::Fuzz { target, seconds } => fuzz::run(&workspace, *seconds, target.as_deref()),
+        Verb::Fuzz { target, time } => fuzz::run(&workspace, *time, target.as_deref()),
         Verb::Sim { args } => sim::run(args),
         Verb::Bench(Bench::Peers { args }) => bench::peers(args),
     }
