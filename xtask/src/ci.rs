@@ -12,6 +12,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::author;
 use crate::fuzz;
 use crate::loom;
+use crate::sanitize;
 use crate::sim;
 use crate::tidy;
 use crate::tools::{CARGO_DENY, CARGO_HACK, TYPOS};
@@ -67,6 +68,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
             ];
             Ok(cmd!(sh, "cargo test --release {tested...} -- --ignored").run()?)
         })?;
+        steps.run("AddressSanitizer", || sanitize::run(workspace))?;
         steps.run("fuzz", || fuzz::run(workspace, fuzz::SECONDS, None))?;
         steps.run("bench overhead", || bench(sh, "overhead", OVERHEAD_BARS))?;
         steps.run("bench async", || bench(sh, "async", ASYNC_BARS))?;

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod loom;
+mod sanitize;
 mod sim;
 mod tidy;
 mod tools;
@@ -22,8 +23,8 @@ use clap::{Parser, Subcommand};
 enum Verb {
     /// Runs every gate of a push; installs the tools it needs below the target directory.
     Ci {
-        /// Adds the slow gates: minimal versions, fat LTO, fuzzing, many simulations, the
-        /// benchmarks' bars.
+        /// Adds the slow gates: minimal versions, fat LTO, AddressSanitizer, fuzzing, many
+        /// simulations, the benchmarks' bars.
         #[arg(long)]
         full: bool,
         /// Leaves out `cargo test --workspace`, for a caller that has just run it.
@@ -54,6 +55,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Runs the tests of the crates that hold unsafe code under AddressSanitizer.
+    Sanitize,
     /// Runs a benchmark that is a program of its own.
     #[command(subcommand)]
     Bench(Bench),
@@ -88,6 +91,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Loom { preemptions } => loom::run(&workspace, *preemptions),
         Verb::Fuzz { target, time } => fuzz::run(&workspace, *time, target.as_deref()),
         Verb::Sim { args } => sim::run(args),
+        Verb::Sanitize => sanitize::run(&workspace),
         Verb::Bench(Bench::Peers { args }) => bench::peers(args),
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use cargo_metadata::Metadata;
 
 use checks::CHECKS;
+pub(crate) use checks::UNSAFE_LEAVES;
 use source::Tree;
 
 /// Runs every check and prints each violation as `file:line: message`.

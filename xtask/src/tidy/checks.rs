@@ -267,7 +267,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// Files that may hold unsafe code: DESIGN.md has what it gains.
-const UNSAFE_LEAVES: &[&str] = &[
+pub(crate) const UNSAFE_LEAVES: &[&str] = &[
     "acomp-core/src/slot.rs",
     "page-codec/src/deflate/decode/cpu.rs",
     "page-codec/src/deflate/raw.rs",
