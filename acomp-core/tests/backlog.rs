@@ -129,6 +129,20 @@ fn engine_that_has_room_by_itself_says_so() {
     drop(inflight);
 }
 
+/// Whoever finds room does not bring everybody's requests to the engine.
+#[test]
+fn one_call_hands_over_a_part_of_a_long_backlog() {
+    let engine = Arc::new(Gate::default());
+    let (submitter, port) = with_port(engine.clone(), 40);
+    let inflights: Vec<_> = (0..40).map(|mark| submitter.submit(waiting(mark)).unwrap()).collect();
+    engine.is_open.store(true, Relaxed);
+    port.made_room();
+    assert!((2..40).contains(&engine.taken().len()), "{:?}", engine.taken());
+    (0..40).for_each(|_| port.made_room());
+    assert_eq!(engine.taken(), Vec::from_iter(0..40));
+    drop(inflights);
+}
+
 #[test]
 fn chain_waits_whole() {
     let engine = Held::new(1);

@@ -3,13 +3,17 @@
 mod engines;
 
 use std::collections::VecDeque;
-use std::future::{pending, ready};
+use std::future::{Future, pending, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Wake};
 use std::time::Duration;
 
 use acomp_algs as _;
 use acomp_core::{
-    Acomp, Error, ExecutedOn, Inflight, Inflights, OpenError, OrSoftware, ReqFlags, Request,
-    Timeout,
+    Acomp, DrivenBy, Engine, Error, ExecutedOn, Inflight, Inflights, Job, OpenError, OrSoftware,
+    Progress, Refused, ReqFlags, Request, Timeout,
 };
 use futures::executor::block_on;
 use futures::future::FusedFuture;
@@ -254,6 +258,62 @@ fn software_takes_over_what_the_device_lost_and_nothing_else() {
         let (expected, on) =
             if taken_over { (Ok(4), ExecutedOn::Fallback) } else { (outcome, ExecutedOn::Driver) };
         assert_eq!((completion.outcome, completion.executed_on), (expected, on));
+    }
+}
+
+#[test]
+fn request_to_be_polled_is_polled_though_the_device_says_that_it_wakes() {
+    let engine = Arc::new(Forgetful { held: Held::new(2), polls: AtomicUsize::new(0) });
+    let submitter = submitter(engine, 2);
+    let poll = || submitter.submit(request(1).with_flags(ReqFlags::POLL)).unwrap();
+    let task = Arc::new(Task::default());
+    let waker = Arc::clone(&task).into();
+    let mut awaited = poll();
+    assert!(Pin::new(&mut awaited).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(task.wakes.load(Relaxed), 1, "it asks to be polled again");
+    let waited_for = poll().wait_timeout(Duration::from_secs(20));
+    assert_eq!(waited_for.map(|completion| completion.outcome).ok(), Some(Ok(4)));
+}
+
+#[test]
+fn request_that_is_dropped_lets_go_of_its_task_before_the_device_does() {
+    let engine = Held::new(1);
+    let submitter = submitter(engine.clone(), 1);
+    let task = Arc::new(Task::default());
+    let waker = Arc::clone(&task).into();
+    let mut inflight = submitter.submit(request(1)).unwrap();
+    assert!(Pin::new(&mut inflight).poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((inflight, waker));
+    assert_eq!(Arc::strong_count(&task), 1);
+    engine.execute();
+}
+
+/// Says that it wakes whoever waits, but completes nothing unless it is polled for long.
+struct Forgetful {
+    held: Arc<Held>,
+    polls: AtomicUsize,
+}
+
+impl Engine for Forgetful {
+    fn submit(&self, job: Job) -> Result<(), Refused> {
+        self.held.submit(job)
+    }
+
+    fn poll(&self, _: usize) -> Progress {
+        let is_time = self.polls.fetch_add(1, Relaxed) == 10_000;
+        let jobs = std::iter::from_fn(|| self.held.next()).take(if is_time { 2 } else { 0 });
+        Progress { completed: jobs.map(engines::execute).count(), driven_by: DrivenBy::Device }
+    }
+}
+
+#[derive(Default)]
+struct Task {
+    wakes: AtomicUsize,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.wakes.fetch_add(1, Relaxed);
     }
 }
 

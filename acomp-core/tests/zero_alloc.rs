@@ -116,6 +116,24 @@ fn requests_allocate_nothing_however_they_end() {
 }
 
 #[test]
+fn first_requests_that_wait_allocate_nothing_either() {
+    let submitter = submitter(Held::new(0), 4);
+    let request = || {
+        let (src, dst) = submitter.lease(64).zip(submitter.lease(64)).unwrap();
+        Request::compress(src, dst).with_flags(ReqFlags::MAY_BACKLOG)
+    };
+    let mut requests = [(); 4].map(|()| Some(request()));
+    let mut waiting = [const { None }; 4];
+    let counted = measure(|| {
+        for (request, place) in requests.iter_mut().zip(&mut waiting) {
+            *place = request.take().map(|request| submitter.submit(request));
+        }
+    });
+    assert!(waiting.iter().flatten().all(Result::is_ok));
+    assert_eq!(counted.count_total, 0);
+}
+
+#[test]
 fn shared_calls_allocate_nothing_once_this_thread_has_its_session() {
     for acomp in promising() {
         let (mut stream, mut back) = ([0; ROOMY], [0; PAGE_BYTES]);

@@ -89,6 +89,20 @@ fn a_device_that_goes_leaves_its_requests_to_software() {
     assert!(setup.device.is_gone());
 }
 
+#[test]
+fn a_decompression_that_the_device_fails_is_a_decompression_in_software() {
+    let setup = setup(SyncMode::Async, FaultPlan::new(0), Arc::new(SteppedClock::new()));
+    let mut stream = vec![0; 4096];
+    let len = setup.acomp.compress(&page(1), &mut stream).unwrap();
+    stream.truncate(len);
+    setup.device.set_faults(FaultPlan::new(0).often(10_000, Fault::Analytics));
+    let submitter = setup.acomp.submitter(1).unwrap();
+    let inflight = submitter.submit(Request::decompress(stream, vec![0; 4096]));
+    let completion = inflight.map_err(|rejected| rejected.error).unwrap().wait();
+    assert_eq!(completion.executed_on, ExecutedOn::Fallback);
+    assert_eq!(completion.output(), page(1));
+}
+
 struct Setup {
     accel: Arc<Accel>,
     device: Arc<Device>,

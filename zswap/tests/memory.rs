@@ -320,14 +320,14 @@ fn per(bytes: usize, pages: u64) -> String {
 fn slots_that_come_and_go_anywhere_need_no_more_and_more() {
     let pool = Pool::builder(Registry::global()).compressor("null").build().unwrap();
     let mut rng = fastrand::Rng::with_seed(1);
-    let mut held = std::collections::VecDeque::new();
+    let mut held = Vec::new();
     let mut after_warm_up = 0;
     for step in 0..50_000 {
         let slot = Slot(rng.u64(..));
         pool.store(slot, &[filled(slot.0 | 1)], Owner::ROOT).unwrap();
-        held.push_back(slot);
+        held.push(slot);
         if held.len() > 500 {
-            let slot = held.pop_front().unwrap();
+            let slot = held.swap_remove(rng.usize(..held.len()));
             let mut back = filled(0);
             pool.load(slot, &mut back, Load::Exclusive).unwrap();
             assert!(back == filled(slot.0 | 1), "{slot:?}");

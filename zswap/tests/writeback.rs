@@ -426,6 +426,17 @@ fn maintenance_empties_a_pool_that_was_full_to_the_threshold() {
 }
 
 #[test]
+fn maintenance_of_a_full_pool_comes_to_every_owner() {
+    let device = Arc::new(Ram::new(10_000));
+    let pool = Toy::new().pool_with(|builder| builder.total_bytes(TOTAL).device(device).owners(3));
+    pool.set("max_pool_percent", "50").unwrap();
+    let last = Owner::new(2);
+    (0..).find(|slot| pool.store(Slot(*slot), &[random(*slot)], last).is_err()).unwrap();
+    assert!(pool.maintain().unwrap().reclaimed.written > 0);
+    assert!(pool.counters().pool_total_size <= TOTAL / 2 * 90 / 100);
+}
+
+#[test]
 fn maintenance_of_a_full_pool_ends_when_nothing_can_be_written() {
     let failing = Arc::new(Ram::new(10_000).on_write(|_| Some(unwritten(0))));
     let devices: [Option<Arc<Ram>>; 3] = [None, Some(Arc::new(Ram::new(0))), Some(failing)];

@@ -52,6 +52,31 @@ fn what_a_failed_store_had_taken_is_given_back() {
     assert!(back == folio);
 }
 
+/// A store that fails when some of its pages are in place already frees their entries once: none is
+/// given to two pages afterwards.
+#[test]
+fn entries_of_a_store_that_fails_half_way_are_freed_once() {
+    let pool = Pool::builder(Registry::global()).compressor("lz4").total_bytes(64 << 20);
+    let pool = pool.housekeeping(Housekeeping::Apart).build().unwrap();
+    // The second half has its places in another node.
+    let folio: [_; 8] = std::array::from_fn(|n| stamped(n as u64));
+    for at in 0.. {
+        let (_, failed) = during(at..at + 1, || pool.store(Slot(60), &folio, Owner::ROOT));
+        for slot in 1000..1016 {
+            pool.store(Slot(slot), &[stamped(slot)], Owner::ROOT).unwrap();
+        }
+        for slot in 1000..1016 {
+            let mut back = filled(0);
+            pool.load(Slot(slot), &mut back, Load::Exclusive).unwrap();
+            assert!(back == stamped(slot), "{slot} after {failed:?}");
+        }
+        if failed.is_empty() {
+            break;
+        }
+        assert_eq!(pool.counters().stored_pages, 0, "{failed:?}");
+    }
+}
+
 /// What maintenance could not have, or not give back, it asks for the next time.
 #[test]
 fn maintenance_that_is_refused_memory_goes_on_when_there_is_some() {
