@@ -12,6 +12,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::author;
 use crate::fuzz;
 use crate::loom;
+use crate::mutants;
 use crate::sanitize;
 use crate::sim;
 use crate::tidy;
@@ -32,6 +33,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
     steps.run("fmt", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
     steps.run("clippy", || clippy(sh, workspace))?;
     steps.run("tidy", || tidy::run(workspace))?;
+    steps.run("historic defects still apply", || mutants::check(workspace))?;
     steps.run("typos", || Ok(cmd!(sh, "{typos}").run()?))?;
     // Advisories need a database from the network and change without a commit: not a gate.
     steps.run("deny (no advisories)", || {
@@ -70,6 +72,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
         })?;
         steps.run("AddressSanitizer", || sanitize::run(workspace))?;
         steps.run("fuzz", || fuzz::run(workspace, fuzz::SECONDS, None))?;
+        steps.run("historic defects", || mutants::historic(workspace, mutants::Shard::WHOLE))?;
         steps.run("bench overhead", || bench(sh, "overhead", OVERHEAD_BARS))?;
         steps.run("bench async", || bench(sh, "async", ASYNC_BARS))?;
         steps.run("bench zswap", || bench(sh, "zswap", ZSWAP_BARS))?;

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod loom;
+mod mutants;
 mod sanitize;
 mod sim;
 mod tidy;
@@ -57,6 +58,8 @@ enum Verb {
     },
     /// Runs the tests of the crates that hold unsafe code under AddressSanitizer.
     Sanitize,
+    /// Plants defects, one at a time, and tells which of them no test notices.
+    Mutants(mutants::Options),
     /// Runs a benchmark that is a program of its own.
     #[command(subcommand)]
     Bench(Bench),
@@ -92,6 +95,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Fuzz { target, time } => fuzz::run(&workspace, *time, target.as_deref()),
         Verb::Sim { args } => sim::run(args),
         Verb::Sanitize => sanitize::run(&workspace),
+        Verb::Mutants(options) => mutants::run(&workspace, options),
         Verb::Bench(Bench::Peers { args }) => bench::peers(args),
     }
 }

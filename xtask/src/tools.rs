@@ -57,4 +57,6 @@ pub(crate) const CARGO_FUZZ: Tool =
     Tool { name: "cargo-fuzz", version: "0.13.1", source: Source::CratesIo };
 pub(crate) const CARGO_HACK: Tool =
     Tool { name: "cargo-hack", version: "0.6.46", source: Source::CratesIo };
+pub(crate) const CARGO_MUTANTS: Tool =
+    Tool { name: "cargo-mutants", version: "27.1.0", source: Source::CratesIo };
 pub(crate) const TYPOS: Tool = Tool { name: "typos", version: "1.52.0", source: Source::PyPi };
