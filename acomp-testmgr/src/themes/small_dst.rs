@@ -11,7 +11,7 @@ use crate::trial::{Input, Trial};
 pub(crate) fn run(trial: &mut Trial<'_>) {
     let full = trial.inputs(Content::ALL, &[0, 1, 2, 15, 16, 17, 255, 4095, 4096, 4097]);
     let large = trial.inputs(&[Content::Text, Content::Adversarial], &[65536]);
-    let gate = trial.inputs(&[Content::Structured], &[16, 4096]);
+    let gate = trial.inputs(&[Content::Structured, Content::Zero], &[16, 4096]);
     match trial.suite {
         Suite::Gate => gate.for_each(|input| one_input(trial, &input)),
         Suite::Full => full.chain(large).for_each(|input| one_input(trial, &input)),
