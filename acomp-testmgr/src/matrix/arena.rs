@@ -55,8 +55,8 @@ impl Arena {
         let ends = [0].into_iter().chain(self.places.iter().map(|place| place.end));
         let mut gaps = ends.zip(starts).map(|(from, to)| &self.bytes[from..to]);
         let is_intact = gaps.all(|gap| {
-            let (front, back) = (gap.iter(), gap.iter().rev());
-            front.take(FENCE_BYTES).chain(back.take(FENCE_BYTES)).all(|&byte| byte == FENCE)
+            let fence = &FENCES[..gap.len().min(FENCE_BYTES)];
+            gap.starts_with(fence) && gap.ends_with(fence)
         });
         if is_intact { Ok(()) } else { Err("wrote outside of its destination".into()) }
     }
@@ -94,6 +94,7 @@ pub(crate) fn off_line(len: usize) -> Box<[u8]> {
 }
 
 const FENCE: u8 = 0xA5;
+const FENCES: [u8; FENCE_BYTES] = [FENCE; FENCE_BYTES];
 /// The longest that wild copies write at once.
 const FENCE_BYTES: usize = 64;
 const PAGE_BYTES: usize = 4096;

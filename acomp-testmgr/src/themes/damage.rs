@@ -10,9 +10,12 @@ use crate::trial::Trial;
 use crate::vectors::{Expected, vectors_of};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {
-    let inputs = match trial.suite {
-        Suite::Gate => trial.inputs(&[Content::Structured], &[17, 4096]),
-        Suite::Full => trial.inputs(Content::ALL, &[0, 1, 17, 100, 4096, 65536]),
+    let full = trial.inputs(Content::ALL, &[0, 1, 17, 100, 4096]);
+    // Whose streams have what is only in long ones, such as several blocks and far matches.
+    let large = trial.inputs(&[Content::Text, Content::Adversarial], &[65536]);
+    let inputs: Vec<_> = match trial.suite {
+        Suite::Gate => trial.inputs(&[Content::Structured], &[17, 4096]).collect(),
+        Suite::Full => full.chain(large).collect(),
     };
     for input in inputs {
         let stream = trial.case(format_args!("{input}"), |it| it.stream_of(&input.bytes));
