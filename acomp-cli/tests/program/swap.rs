@@ -85,17 +85,25 @@ fn a_full_pool_writes_back_and_every_page_comes_from_the_file() {
 #[test]
 fn half_of_the_folios_go_to_the_other_compressor() {
     let dir = TempDir::new().unwrap();
-    let row = &special(&dir, &["--switch-to", "zstd", "--folio", "16K", "--threads", "2"]);
-    assert_eq!((&row["driver"], &row["switched_to"]), (&"lz4-page".into(), &"zstd-libzstd".into()));
-    let tried = |stats: &Value| {
-        let too_small = stats["compress_failed_dst_too_small"].as_u64().unwrap_or(0);
-        number(stats, "compress_ok") + too_small
-    };
-    let (first, second) = (tried(&row["stats"]), tried(&row["switched_stats"]));
-    assert_eq!(first + second, 3 * (PAGES - SAME_FILLED), "{row}");
-    assert!(first.abs_diff(second) < first / 4, "{first} and {second}");
-    for stats in [&row["stats"], &row["switched_stats"]] {
-        assert_eq!(stats["decompress_bytes_out"], stats["compress_bytes_in"]);
+    for threads in ["1", "2"] {
+        let args = ["--switch-to", "zstd", "--folio", "16K", "--threads", threads];
+        let row = &special(&dir, &args);
+        let drivers = (&row["driver"], &row["switched_to"]);
+        assert_eq!(drivers, (&"lz4-page".into(), &"zstd-libzstd".into()));
+        let tried = |stats: &Value| {
+            let too_small = stats["compress_failed_dst_too_small"].as_u64().unwrap_or(0);
+            number(stats, "compress_ok") + too_small
+        };
+        let (first, second) = (tried(&row["stats"]), tried(&row["switched_stats"]));
+        assert_eq!(first + second, 3 * (PAGES - SAME_FILLED), "{row}");
+        match threads {
+            "1" => assert_eq!(first, second),
+            // While one thread switches, the other stores as much as it likes.
+            _ => assert!(first >= 3 * (PAGES / 2 - SAME_FILLED), "{first} and {second}"),
+        }
+        for stats in [&row["stats"], &row["switched_stats"]] {
+            assert_eq!(stats["decompress_bytes_out"], stats["compress_bytes_in"]);
+        }
     }
 }
 
