@@ -129,7 +129,7 @@ pub enum JobKind {
     Other,
 }
 
-/// What became of jobs: `submitted` is the sum of all others.
+/// What became of jobs: `submitted` is the sum of all others while nobody works on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Jobs {

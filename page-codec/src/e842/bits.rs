@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         Self { src, at: 0 }
     }
 
-    /// The next bits, from the highest on: [`NEXT_BITS`] at least, and zeros behind the end.
+    /// The next bits, from the highest on: 57 at least, and zeros behind the end.
     #[inline(always)]
     pub(super) fn next(&self) -> u64 {
         let byte = (self.at / 8) as usize;
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         (self.at <= self.src.len() as u64 * 8).then_some(())
     }
 
-    /// The next field, of so many bits: more than none, at most [`NEXT_BITS`].
+    /// The next field: of more bits than none, and of no more than [`next`](Self::next) has.
     #[inline(always)]
     pub(super) fn take(&mut self, bits: u32) -> Option<u64> {
         let field = self.next() >> (u64::BITS - bits);
