@@ -111,6 +111,37 @@ impl Subject {
     }
 }
 
+/// A call, and what a codec answers when it is made alone.
+pub(crate) struct Known {
+    pub(crate) direction: Direction,
+    pub(crate) src: Vec<u8>,
+    pub(crate) dst_bytes: usize,
+    pub(crate) answer: Answer,
+}
+
+impl Known {
+    pub(crate) fn ask(codec: &mut Subject, call: Call<'_>) -> Result<Self, String> {
+        let Call { direction, src, dst_bytes } = call;
+        Ok(Self { direction, src: src.to_vec(), dst_bytes, answer: codec.single(call)? })
+    }
+
+    pub(crate) fn call(&self) -> Call<'_> {
+        Call { direction: self.direction, src: &self.src, dst_bytes: self.dst_bytes }
+    }
+
+    /// Fails unless the answer is as good. Two streams of the same data need not be equal bytes,
+    /// except to a decompressor; `reader` reads the other one.
+    pub(crate) fn agree(&self, reader: &mut Subject, answer: &Answer) -> Result<(), String> {
+        match (self.direction, answer, &self.answer) {
+            _ if *answer == self.answer => Ok(()),
+            (Direction::Compress, Ok(stream), Ok(_)) => {
+                reader.expect_data(stream, self.src.len(), &self.src)
+            }
+            _ => Err(format!("{}, alone {}", describe(answer), describe(&self.answer))),
+        }
+    }
+}
+
 /// What a call produced.
 pub(crate) type Answer = Result<Vec<u8>, Error>;
 

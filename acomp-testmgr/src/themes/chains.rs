@@ -6,7 +6,7 @@ use fastrand::Rng;
 use crate::content::Content;
 use crate::matrix::Call;
 use crate::report::Suite;
-use crate::subject::{Answer, Driver, Subject, describe, roomy};
+use crate::subject::{Driver, Known, Subject, roomy};
 use crate::trial::{Input, Trial};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {
@@ -35,7 +35,7 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
     let len_max = if trial.suite == Suite::Gate { 3 } else { 9 };
     for failing in &calls.failing {
         for (len, at) in (1..=len_max).flat_map(|len| (0..len).map(move |at| (len, at))) {
-            trial.case(format_args!("op {at} of {len} fails: {}", failing.name), |it| {
+            trial.case(format_args!("op {at} of {len} fails: {}", failing.0), |it| {
                 let mut ops = calls.succeeding(len);
                 ops[at] = failing;
                 chain(it, &ops)
@@ -52,18 +52,11 @@ fn lengths(trial: &Trial<'_>) -> Vec<usize> {
     }
 }
 
-/// A call, and what it answers when it is made alone.
-struct Known {
-    name: String,
-    direction: Direction,
-    src: Vec<u8>,
-    dst_bytes: usize,
-    answer: Answer,
-}
+type Named = (String, Known);
 
 struct Calls {
-    succeeding: Vec<Known>,
-    failing: Vec<Known>,
+    succeeding: Vec<Named>,
+    failing: Vec<Named>,
 }
 
 impl Calls {
@@ -75,9 +68,8 @@ impl Calls {
             let (data, stream) = (&*input.bytes, driver.open()?.stream_of(&input.bytes)?);
             let half = &stream[..stream.len() / 2];
             let mut known = |what, direction, src: &[u8], dst_bytes| {
-                let answer = single.single(Call { direction, src, dst_bytes })?;
-                let (name, src) = (format!("{what} {input}"), src.to_vec());
-                Ok::<_, String>(Known { name, direction, src, dst_bytes, answer })
+                let known = Known::ask(&mut single, Call { direction, src, dst_bytes })?;
+                Ok::<Named, String>((format!("{what} {input}"), known))
             };
             calls.succeeding.extend([
                 known("compress", Compress, data, roomy(data.len()))?,
@@ -92,41 +84,27 @@ impl Calls {
         Ok(calls)
     }
 
-    fn succeeding(&self, len: usize) -> Vec<&Known> {
+    fn succeeding(&self, len: usize) -> Vec<&Named> {
         self.succeeding.iter().cycle().take(len).collect()
     }
 
-    fn mixed(&self, seed: u64, len: usize) -> Vec<&Known> {
+    fn mixed(&self, seed: u64, len: usize) -> Vec<&Named> {
         let mut rng = Rng::with_seed(seed);
         let all: Vec<_> = self.succeeding.iter().chain(&self.failing).collect();
         (0..len).filter_map(|_| rng.choice(&all).copied()).collect()
     }
 }
 
-fn chain(subject: &mut Subject, ops: &[&Known]) -> Result<(), String> {
-    let calls: Vec<_> = ops
-        .iter()
-        .map(|op| Call { direction: op.direction, src: &op.src, dst_bytes: op.dst_bytes })
-        .collect();
-    for (i, (answer, op)) in subject.run(&calls)?.iter().zip(ops).enumerate() {
-        agree(subject, op, answer)
-            .map_err(|why| format!("op {i} of {}, {}: {why}", ops.len(), op.name))?;
+fn chain(subject: &mut Subject, ops: &[&Named]) -> Result<(), String> {
+    let calls: Vec<_> = ops.iter().map(|(_, op)| op.call()).collect();
+    for (i, (answer, (name, op))) in subject.run(&calls)?.iter().zip(ops).enumerate() {
+        op.agree(subject, answer)
+            .map_err(|why| format!("op {i} of {}, {name}: {why}", ops.len()))?;
     }
     Ok(())
 }
 
-/// Two streams of the same data need not be equal bytes, except to a decompressor.
-fn agree(subject: &mut Subject, op: &Known, answer: &Answer) -> Result<(), String> {
-    match (op.direction, answer, &op.answer) {
-        _ if *answer == op.answer => Ok(()),
-        (Direction::Compress, Ok(stream), Ok(_)) => {
-            subject.expect_data(stream, op.src.len(), &op.src)
-        }
-        _ => Err(format!("{}, alone {}", describe(answer), describe(&op.answer))),
-    }
-}
-
-fn split(subject: &mut Subject, seed: u64, ops: &[&Known]) -> Result<(), String> {
+fn split(subject: &mut Subject, seed: u64, ops: &[&Named]) -> Result<(), String> {
     let mut rng = Rng::with_seed(seed);
     let mut rest = ops;
     while !rest.is_empty() {
@@ -138,7 +116,7 @@ fn split(subject: &mut Subject, seed: u64, ops: &[&Known]) -> Result<(), String>
 }
 
 /// After each op whose bit is set, and the last.
-fn cut(subject: &mut Subject, cuts: usize, ops: &[&Known]) -> Result<(), String> {
+fn cut(subject: &mut Subject, cuts: usize, ops: &[&Named]) -> Result<(), String> {
     let mut start = 0;
     for end in 1..=ops.len() {
         if cuts >> (end - 1) & 1 == 1 || end == ops.len() {

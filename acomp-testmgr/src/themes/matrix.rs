@@ -11,7 +11,7 @@ use acomp_core::{
 use crate::content::Content;
 use crate::matrix::{Call, Cell, Ending, Shape, Stand, Way};
 use crate::report::Suite;
-use crate::subject::{Answer, Driver, Subject, describe, roomy};
+use crate::subject::{Driver, Known, Subject, describe, roomy};
 use crate::trial::{Input, Trial};
 
 pub(crate) fn run(trial: &mut Trial<'_>) {
@@ -23,9 +23,9 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
     let mut desk = None;
     for cell in Cell::all().filter(|cell| cell.left_out_by().is_none()) {
         let Some(orders) = orders.of(cell) else { continue };
-        let passed = trial.case(format_args!("{cell}"), |_| match &mut desk {
-            Some(desk) => run_cell(driver, desk, cell, &orders),
-            none => run_cell(driver, none.insert(Desk::open(driver)?), cell, &orders),
+        let passed = trial.case(format_args!("{cell}"), |it| match &mut desk {
+            Some(desk) => run_cell(it, desk, cell, &orders),
+            none => run_cell(it, none.insert(Desk::open(driver)?), cell, &orders),
         });
         if passed.is_none() {
             if driver.port().is_some() {
@@ -36,29 +36,9 @@ pub(crate) fn run(trial: &mut Trial<'_>) {
     }
 }
 
-/// A call, and what the codec alone answers.
-struct Order {
-    direction: Direction,
-    src: Vec<u8>,
-    dst_bytes: usize,
-    answer: Answer,
-}
-
-impl Order {
-    fn make(
-        codec: &mut Subject,
-        direction: Direction,
-        src: &[u8],
-        dst_bytes: usize,
-    ) -> Result<Self, String> {
-        let answer = codec.single(Call { direction, src, dst_bytes })?;
-        Ok(Self { direction, src: src.to_vec(), dst_bytes, answer })
-    }
-}
-
 struct Orders {
     bytes: usize,
-    by_ending: Vec<(Ending, Order)>,
+    by_ending: Vec<(Ending, Known)>,
 }
 
 impl Orders {
@@ -74,7 +54,7 @@ impl Orders {
             (Ending::Overflow, Compress, &noise, bytes / 4),
             (Ending::Overflow, Decompress, &stream, bytes - 1),
         ] {
-            let order = Order::make(codec, direction, src, dst_bytes)?;
+            let order = Known::ask(codec, Call { direction, src, dst_bytes })?;
             match (ending, &order.answer) {
                 (Ending::Done, Ok(_)) | (Ending::Overflow, Err(Error::DstTooSmall)) => {}
                 (_, answer) => return Err(format!("{direction:?}: {}", describe(answer))),
@@ -100,8 +80,9 @@ impl Orders {
         ending: Ending,
         streams: impl Iterator<Item = Vec<u8>>,
     ) -> Result<(), String> {
-        for stream in streams {
-            let order = Order::make(codec, Direction::Decompress, &stream, roomy(self.bytes))?;
+        let (direction, dst_bytes) = (Direction::Decompress, roomy(self.bytes));
+        for src in streams {
+            let order = Known::ask(codec, Call { direction, src: &src, dst_bytes })?;
             if order.answer == Err(Error::Corrupt) {
                 self.by_ending.push((ending, order));
                 break;
@@ -110,13 +91,13 @@ impl Orders {
         Ok(())
     }
 
-    fn ending(&self, ending: Ending) -> impl Iterator<Item = &Order> {
+    fn ending(&self, ending: Ending) -> impl Iterator<Item = &Known> {
         self.by_ending.iter().filter(move |(of, _)| *of == ending).map(|(_, order)| order)
     }
 
     /// The calls of a cell. In a chain, those that fail stand between others that succeed, which
     /// share their sources.
-    fn of(&self, cell: Cell) -> Option<Vec<&Order>> {
+    fn of(&self, cell: Cell) -> Option<Vec<&Known>> {
         let special: Vec<_> = self.ending(cell.ending).collect();
         let around = || self.ending(Ending::Done);
         match cell.shape {
@@ -128,20 +109,17 @@ impl Orders {
 }
 
 fn run_cell(
-    driver: &Driver<'_>,
+    reader: &mut Subject,
     desk: &mut Desk,
     cell: Cell,
-    orders: &[&Order],
+    orders: &[&Known],
 ) -> Result<(), String> {
-    let calls = orders.iter().map(|order| {
-        let Order { direction, src, dst_bytes, .. } = *order;
-        Call { direction: *direction, src, dst_bytes: *dst_bytes }
-    });
-    let calls: Vec<_> = calls.collect();
+    let calls: Vec<_> = orders.iter().map(|order| order.call()).collect();
     arrivals(&desk.arrived).clear();
     let delivered = desk.stand.ask(cell, &calls)?;
     for (at, (delivered, order)) in delivered.iter().zip(orders).enumerate() {
-        agree(driver, order, &delivered.answer)
+        order
+            .agree(reader, &delivered.answer)
             .map_err(|why| format!("op {at} of {}: {why}", orders.len()))?;
     }
     if cell.way != Way::Sync && desk.has_engine {
@@ -158,17 +136,6 @@ fn run_cell(
         ));
     }
     Ok(())
-}
-
-/// Two streams of the same data need not be equal bytes, except to a decompressor.
-fn agree(driver: &Driver<'_>, order: &Order, answer: &Answer) -> Result<(), String> {
-    match (order.direction, answer, &order.answer) {
-        _ if *answer == order.answer => Ok(()),
-        (Direction::Compress, Ok(stream), Ok(_)) => {
-            driver.open()?.expect_data(stream, order.src.len(), &order.src)
-        }
-        _ => Err(format!("{}, the codec alone {}", describe(answer), describe(&order.answer))),
-    }
 }
 
 /// The driver behind the API, in a registry of its own, and what its codecs are called for.
