@@ -280,3 +280,33 @@ impl Wait {
 const SPINS: u32 = 100;
 /// Changes of the process's mappings that one copy waits for.
 const TRIES_MAX: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use acomp_algs as _;
+    use acomp_core::Registry;
+    use zswap::PAGE_BYTES;
+
+    use super::*;
+    use crate::Pager;
+
+    /// Whoever waited for a page may have room for more than is left behind it.
+    #[test]
+    fn no_page_is_claimed_that_the_region_does_not_have() {
+        let Ok(pager) = Pager::builder(Registry::global()).build() else {
+            eprintln!("NOTHING IS TESTED HERE: no userfaultfd");
+            return;
+        };
+        let region = pager.map(10 * PAGE_BYTES).unwrap();
+        let core = region.core();
+        let space = core.space(0).unwrap();
+        let mut room = Room::none(core);
+        assert_eq!(room.grow(64), 64);
+        let Claimed::Fill(fill) = core.claim(&space, 8, 64, &mut room) else { panic!() };
+        let used = core.used();
+        // The region could not end if what is claimed were not filled.
+        assert_eq!(core.fill_and_relieve(&space, &fill), Served::Yes);
+        assert_eq!((fill.pages, used), (8..10, 2));
+        assert_eq!(region.stats().resident, 2);
+    }
+}

@@ -293,7 +293,7 @@ impl Core {
                 die("a page cannot be made writable again");
             }
         } else {
-            self.used.fetch_add(1, Relaxed);
+            self.exceed();
             self.copy(space, number, page.map(std::slice::from_ref).unwrap_or_default());
         }
         // This slice is not drained yet, so that it is not the last one to read the frame.

@@ -250,7 +250,7 @@ impl Region {
         self.shared.has_kernel_faults
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.shared.core
     }
 

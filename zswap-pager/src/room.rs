@@ -20,8 +20,8 @@ impl<'c> Room<'c> {
         Self { core, pages: 0 }
     }
 
-    /// Makes it room for so many pages, as far as the limit admits them. Returns for how many it
-    /// is.
+    /// Makes it room for so many pages, as far as the limit admits them. Returns for how many of
+    /// them it is: it may have more, of before.
     pub(crate) fn grow(&mut self, pages: usize) -> usize {
         let wanted = pages.saturating_sub(self.pages);
         let admitted = |used| wanted.min(self.core.limit_pages.saturating_sub(used));
@@ -30,7 +30,7 @@ impl<'c> Room<'c> {
         let used = before.unwrap_or_else(|used| used);
         self.core.events.used_max.fetch_max(used + admitted(used), Relaxed);
         self.pages += admitted(used);
-        self.pages
+        self.pages.min(pages)
     }
 
     /// Makes it room for one page, once the limit admits it; or at last if nothing that can be
@@ -40,8 +40,7 @@ impl<'c> Room<'c> {
         let mut vain = 0;
         while self.grow(1) == 0 {
             if vain > VAIN_ROUNDS_MAX {
-                let used = core.used.fetch_add(1, Relaxed) + 1;
-                core.events.used_max.fetch_max(used, Relaxed);
+                core.exceed();
                 self.pages = 1;
                 return;
             }
@@ -69,6 +68,14 @@ impl<'c> Room<'c> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         self.take(0);
+    }
+}
+
+impl Core {
+    /// A page is used that there may be no room for.
+    pub(crate) fn exceed(&self) {
+        let used = self.used.fetch_add(1, Relaxed) + 1;
+        self.events.used_max.fetch_max(used, Relaxed);
     }
 }
 
