@@ -72,9 +72,10 @@ impl Builder {
     }
 
     /// Counts what is known of pages towards the limit too, as
-    /// [`Pool::metadata_bytes`](crate::Pool::metadata_bytes) tells, and holds the limit exactly.
-    /// Otherwise it is as in the kernel: a folio that comes below the limit is stored, whatever
-    /// that takes.
+    /// [`Pool::metadata_bytes`](crate::Pool::metadata_bytes) tells: objects take no more than it
+    /// leaves them, whoever stores at the same time. It grows in steps, also beyond the limit, and
+    /// never shrinks; pages are then refused until objects are gone. Otherwise it is as in the
+    /// kernel: a folio that comes below the limit is stored, whatever that takes.
     pub fn limit_metadata(mut self) -> Self {
         self.limits_metadata = true;
         self
