@@ -108,12 +108,13 @@ fn calls(session: &mut Session, input: &mut Input<'_>) -> Vec<Call> {
         let data_bytes = src.len();
         if !is_compression && kind & 6 != 0 {
             let mut stream = vec![0; 2 * src.len() + 64];
-            let len = session.compress(&src, &mut stream).unwrap_or(0);
-            stream.truncate(len);
+            let stream_bytes = session.compress(&src, &mut stream).unwrap_or(0);
+            stream.truncate(stream_bytes);
+            let damaged_at = len % stream.len().max(1);
             match kind >> 1 & 3 {
                 1 => {}
-                2 => stream.truncate(stream.len().saturating_sub(len)),
-                _ => stream.iter_mut().skip(len).step_by(1000).for_each(|byte| *byte ^= 1),
+                2 => stream.truncate(damaged_at),
+                _ => stream.iter_mut().skip(damaged_at).step_by(1000).for_each(|byte| *byte ^= 1),
             }
             src = stream;
         }
