@@ -69,8 +69,10 @@ fn run(args: &Args) -> Result<()> {
     let simulated = collect(&receiver, (args.from..end).collect());
     is_over.store(true, Relaxed);
     let (tally, failed) = simulated?;
-    tell(&tally, args, started.elapsed());
-    let Some((seed, violation)) = failed else { return Ok(()) };
+    let Some((seed, violation)) = failed else {
+        tell(&tally, args, started.elapsed());
+        return Ok(());
+    };
     println!("seed {seed} fails: {violation}");
     replay_quietly(seed, args.steps, &violation);
     bail!("to replay: {}", command(seed, args.steps))
@@ -94,7 +96,7 @@ fn work(
     }
 }
 
-/// What happened in all, and the first seed that fails.
+/// What happened in all, and a seed that fails, with which it ends.
 fn collect(
     receiver: &Receiver<(u64, Outcome)>,
     mut seeds: BTreeSet<u64>,

@@ -85,7 +85,8 @@ fn run(
         Err(_) => return Err(Invariant::Panic.broken("something panicked".to_owned())),
     }
     let world = Arc::into_inner(world);
-    world.map_or(Ok(()), World::close)
+    let world = world.ok_or_else(|| Invariant::Memory.broken("the stack is held".to_owned()));
+    world?.close()
 }
 
 impl World {

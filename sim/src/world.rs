@@ -133,7 +133,6 @@ impl World {
         let world = Arc::new(Self {
             turns,
             accel,
-
             _added: added,
             seam: Arc::clone(seam),
             units,
@@ -186,11 +185,10 @@ impl World {
             Place::Write => at_write,
             Place::Read => Held::NOTHING,
         });
-        let is_due = frame
-            .meanwhile
-            .last()
-            .is_some_and(|(turn, op)| *turn <= frame.turns && self.may_run(op, held));
-        let Some((_, op)) = is_due.then(|| frame.meanwhile.pop()).flatten() else { return };
+        let turns = frame.turns;
+        let is_due = |(turn, op): &(u32, Op)| *turn <= turns && self.may_run(op, held);
+        let Some(at) = frame.meanwhile.iter().position(is_due) else { return };
+        let (_, op) = frame.meanwhile.remove(at);
         let base = mem::replace(&mut frame.base, held);
         let locks = frame.locks;
         drop(frame);
