@@ -13,18 +13,20 @@ use crate::tools::CARGO_FUZZ;
 /// Fuzzes one target, or each in turn, for so long, and tells how many inputs each has tried.
 pub(crate) fn run(workspace: &Metadata, seconds: u32, only: Option<&str>) -> Result<()> {
     let sh = &Shell::new()?;
+    let folder = workspace.workspace_root.join("fuzz");
+    let mut targets = targets(&folder)?;
+    let names = targets.join(", ");
+    targets.retain(|target| only.is_none_or(|only| only == target));
+    ensure!(!targets.is_empty(), "no such target; there are {names}");
+
     // Sanitizers are unstable options of a compiler that is not.
     let _bootstrap = sh.push_env("RUSTC_BOOTSTRAP", "1");
     let target_dir = &*workspace.target_directory;
     CARGO_FUZZ.install(sh, target_dir)?;
-    let folder = workspace.workspace_root.join("fuzz");
     sh.change_dir(&folder);
     let (fuzz, dir) = (CARGO_FUZZ.program(target_dir), target_dir.join("fuzz"));
     let seeds = dir.join("seeds");
     write_seeds(sh, &dir, &seeds)?;
-    let mut targets = targets(&folder)?;
-    targets.retain(|target| only.is_none_or(|only| only == target));
-    ensure!(!targets.is_empty(), "no such target");
     cmd!(sh, "{fuzz} fuzz build --target-dir {dir} {only...}").run()?;
 
     let mut total = 0;
