@@ -140,8 +140,8 @@ impl Builder {
 
     /// Bytes of memory for compressed pages, for kept copies, and for what is known of them; else
     /// what the system has. At least [`LIMIT_BYTES_MIN`](crate::LIMIT_BYTES_MIN), of which 1 to 2
-    /// MiB are for what is known; regions know a byte of each page of theirs on top. If nothing more
-    /// can be compressed, dropped or written back, pages stay in memory beyond
+    /// MiB are for what is known; regions know a byte of each page of theirs on top. If nothing
+    /// more can be compressed, dropped or written back, pages stay in memory beyond
     /// [`limit`](Self::limit).
     pub fn pool_limit(mut self, bytes: u64) -> Self {
         self.pool_limit_bytes = Some(bytes);
