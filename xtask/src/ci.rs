@@ -45,7 +45,7 @@ pub(crate) fn run(workspace: &Metadata, full: bool, test: bool) -> Result<()> {
     steps.run("fuzz properties", || fuzz::test(workspace))?;
     steps.run("a driver by somebody else", || author::test(workspace))?;
     steps.run("loom", || loom::run(workspace, if full { 3 } else { 2 }))?;
-    steps.run("simulation", || sim::run(["--seeds", sim::SEEDS[usize::from(full)]]))?;
+    steps.run("simulation", || sim::gate(full))?;
     if test {
         steps.run("test", || Ok(cmd!(sh, "cargo test --workspace").run()?))?;
     }

@@ -51,7 +51,8 @@ pub(crate) fn run(workspace: &Metadata, seconds: u32, only: Option<&str>) -> Res
 pub(crate) fn test(workspace: &Metadata) -> Result<()> {
     let sh = &Shell::new()?;
     sh.change_dir(workspace.workspace_root.join("fuzz"));
-    let dir = workspace.target_directory.join("fuzz");
+    // What the workspace depends on too is compiled once.
+    let dir = &workspace.target_directory;
     let without = ["--no-default-features", "--target-dir", dir.as_str()];
     cmd!(sh, "cargo fmt --check").run()?;
     cmd!(sh, "cargo clippy {without...} --all-targets -- -D warnings").run()?;

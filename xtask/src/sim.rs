@@ -7,10 +7,18 @@ use xshell::{Shell, cmd};
 
 /// Runs the simulator with these arguments.
 pub(crate) fn run(args: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<()> {
-    let sh = Shell::new()?;
-    cmd!(sh, "cargo run --quiet --release -p acomp-sim -- {args...}").run()?;
-    Ok(())
+    run_built("release", args)
 }
 
-/// For a push, and for all gates.
-pub(crate) const SEEDS: [&str; 2] = ["1000", "20000"];
+/// Runs so many seeds as a gate.
+pub(crate) fn gate(full: bool) -> Result<()> {
+    // A release build takes longer than it saves for few seeds.
+    let (profile, seeds) = if full { ("release", "20000") } else { ("dev", "1000") };
+    run_built(profile, ["--seeds", seeds])
+}
+
+fn run_built(profile: &str, args: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<()> {
+    let sh = Shell::new()?;
+    cmd!(sh, "cargo run --quiet --profile {profile} -p acomp-sim -- {args...}").run()?;
+    Ok(())
+}
