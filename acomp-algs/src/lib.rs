@@ -43,5 +43,7 @@ mod lz4hc;
 mod lzo_page;
 #[cfg(feature = "null")]
 mod null;
+#[cfg(any(feature = "842", feature = "lz4", feature = "lzo"))]
+mod page;
 #[cfg(feature = "zstd")]
 mod zstd;

@@ -2,44 +2,17 @@
 
 use std::sync::Arc;
 
-use acomp_core::{
-    AlgFlags, AlgInfo, Algorithm, Codec, Error, OpenError, Outcome, Params, Registration,
-};
-use page_codec::lz4::{DecodeError, Encoder, decode};
+use acomp_core::{AlgInfo, Registration};
+use page_codec::lz4::Encoder;
 
-static INFO: AlgInfo = AlgInfo::new("lz4", "lz4-page")
-    .with_priority(120)
-    .with_flags(AlgFlags::NO_ALLOC_AFTER_OPEN.union(AlgFlags::NEVER_BLOCKS));
+use crate::page::{PageDriver, info, stream_of};
 
-acomp_core::inventory::submit!(Registration::new(&INFO, || Ok(Arc::new(Lz4Page)), module_path!()));
+static INFO: AlgInfo = info("lz4", "lz4-page");
 
-#[derive(Debug)]
-struct Lz4Page;
+acomp_core::inventory::submit!(Registration::new(
+    &INFO,
+    || Ok(Arc::new(PageDriver { info: &INFO, open: || Box::new(Stream(Encoder::new())) })),
+    module_path!()
+));
 
-impl Algorithm for Lz4Page {
-    fn info(&self) -> &AlgInfo {
-        &INFO
-    }
-
-    fn open(&self, params: &Params) -> Result<Box<dyn Codec>, OpenError> {
-        params.allow(&[])?;
-        Ok(Box::new(Block { encoder: Encoder::new() }))
-    }
-}
-
-struct Block {
-    encoder: Encoder,
-}
-
-impl Codec for Block {
-    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
-        self.encoder.encode(src, dst).map_err(|_| Error::DstTooSmall)
-    }
-
-    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Outcome {
-        decode(src, dst).map_err(|error| match error {
-            DecodeError::DstTooSmall => Error::DstTooSmall,
-            _ => Error::Corrupt,
-        })
-    }
-}
+stream_of!(lz4);
