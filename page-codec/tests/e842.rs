@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{LONG_BYTES, guarded, sources};
+use common::{LONG_BYTES, guarded, made_if_and_only_if_it_fits, sources};
 use page_codec::Page;
 use page_codec::e842::{DecodeError, EncodeError, Encoder, decode};
 
@@ -94,15 +94,14 @@ fn a_stream_is_made_if_and_only_if_it_fits() {
     let mut encoder = Encoder::new();
     for (src, name) in sources([0, 1, 7, 8, 9, 16, 40, 300]) {
         let stream = encoded(&mut encoder, &src);
-        for len in 0..=stream.len() + 40 {
-            let (result, dst) = guarded(len, |dst| encoder.encode(&src, dst));
-            if len < stream.len() {
-                assert_eq!(result, Err(EncodeError::DstTooSmall), "{name} into {len}");
-            } else {
-                assert_eq!(result, Ok(stream.len()), "{name} into {len}");
-                assert_eq!(dst[..stream.len()], stream, "{name} into {len}");
-            }
-        }
+        let most = stream.len() + 40;
+        made_if_and_only_if_it_fits(
+            &stream,
+            most,
+            || EncodeError::DstTooSmall,
+            &name,
+            |dst| encoder.encode(&src, dst),
+        );
     }
 }
 
@@ -111,15 +110,14 @@ fn data_is_made_if_and_only_if_it_fits() {
     let mut encoder = Encoder::new();
     for (src, name) in sources([0, 1, 7, 8, 9, 63, 64, 65, 300]) {
         let stream = encoded(&mut encoder, &src);
-        for len in 0..src.len() + 20 {
-            let (result, dst) = guarded(len, |dst| decode(&stream, dst));
-            if len < src.len() {
-                assert_eq!(result, Err(DecodeError::DstTooSmall), "{name} into {len}");
-            } else {
-                assert_eq!(result, Ok(src.len()), "{name} into {len}");
-                assert_eq!(dst[..src.len()], src, "{name} into {len}");
-            }
-        }
+        let most = src.len() + 20 - 1;
+        made_if_and_only_if_it_fits(
+            &src,
+            most,
+            || DecodeError::DstTooSmall,
+            &name,
+            |dst| decode(&stream, dst),
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{LONG_BYTES, guarded, sources};
+use common::{LONG_BYTES, guarded, made_if_and_only_if_it_fits, sources};
 use fastrand::Rng;
 use lz4_flex::block as foreign;
 use page_codec::Page;
@@ -56,15 +56,14 @@ fn a_block_is_made_if_and_only_if_it_fits() {
     let mut encoder = Encoder::new();
     for (src, name) in sources([0, 1, 12, 13, 14, 15, 16, 40, 269, 270, 271, 300]) {
         let block = encoded(&mut encoder, &src);
-        for len in 0..=block.len() + 40 {
-            let (result, dst) = guarded(len, |dst| encoder.encode(&src, dst));
-            if len < block.len() {
-                assert_eq!(result, Err(EncodeError::DstTooSmall), "{name} into {len}");
-            } else {
-                assert_eq!(result, Ok(block.len()), "{name} into {len}");
-                assert_eq!(dst[..block.len()], block, "{name} into {len}");
-            }
-        }
+        let most = block.len() + 40;
+        made_if_and_only_if_it_fits(
+            &block,
+            most,
+            || EncodeError::DstTooSmall,
+            &name,
+            |dst| encoder.encode(&src, dst),
+        );
     }
 }
 
@@ -85,15 +84,14 @@ fn pages_that_nearly_fit_are_refused() {
 fn data_is_made_if_and_only_if_it_fits() {
     for (src, name) in sources([0, 1, 13, 31, 32, 33, 63, 64, 65, 300]) {
         let block = encoded(&mut Encoder::new(), &src);
-        for len in 0..src.len() + 70 {
-            let (result, dst) = guarded(len, |dst| decode(&block, dst));
-            if len < src.len() {
-                assert_eq!(result, Err(DecodeError::DstTooSmall), "{name} into {len}");
-            } else {
-                assert_eq!(result, Ok(src.len()), "{name} into {len}");
-                assert_eq!(dst[..src.len()], src, "{name} into {len}");
-            }
-        }
+        let most = src.len() + 70 - 1;
+        made_if_and_only_if_it_fits(
+            &src,
+            most,
+            || DecodeError::DstTooSmall,
+            &name,
+            |dst| decode(&block, dst),
+        );
     }
 }
 

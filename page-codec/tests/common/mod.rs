@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "few test files need all of it")]
 
+use std::fmt::Debug;
+
 use fastrand::Rng;
 
 /// Sources of each length and kind, with a name that tells how to make them again.
@@ -25,6 +27,26 @@ pub(crate) fn guarded<R>(len: usize, codec: impl FnOnce(&mut [u8]) -> R) -> (R, 
     buffer.drain(GUARD_BYTES..GUARD_BYTES + len);
     assert!(buffer.iter().all(|byte| *byte == 0xa5), "written around a destination of {len}");
     (result, dst)
+}
+
+/// Sees that `codec` makes `wanted` in every destination that it fits, up to one of `len_max`, and
+/// is refused by all others.
+pub(crate) fn made_if_and_only_if_it_fits<E: Debug + PartialEq>(
+    wanted: &[u8],
+    len_max: usize,
+    refused: impl Fn() -> E,
+    name: &str,
+    mut codec: impl FnMut(&mut [u8]) -> Result<usize, E>,
+) {
+    for len in 0..=len_max {
+        let (result, dst) = guarded(len, &mut codec);
+        if len < wanted.len() {
+            assert_eq!(result, Err(refused()), "{name} into {len}");
+        } else {
+            assert_eq!(result, Ok(wanted.len()), "{name} into {len}");
+            assert_eq!(dst[..wanted.len()], *wanted, "{name} into {len}");
+        }
+    }
 }
 
 fn source(kind: &str, len: usize, seed: u64) -> Vec<u8> {
