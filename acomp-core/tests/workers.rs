@@ -246,9 +246,14 @@ fn waiters_help_and_full_queues_say_so() {
 
     let cancelled = submit(1, ReqFlags::empty()).unwrap().cancel();
     assert_eq!(cancelled.now_or_never().unwrap().outcome, Err(Error::Cancelled));
-    let queued: Vec<_> = (0..128).map(|_| submit(2, ReqFlags::empty()).unwrap()).collect();
+    let flags = [ReqFlags::empty(), ReqFlags::POLL].into_iter().cycle();
+    let queued: Vec<_> = flags.take(128).map(|flags| submit(2, flags).unwrap()).collect();
+    let queued = Vec::from_iter(queued.into_iter().filter_map(|it| it.try_finish().err()));
+    assert_eq!(queued.len(), 128);
     // Submitting to a full queue helps with one job; nothing is ever refused for long.
     assert!(submit(3, ReqFlags::empty()).is_ok());
+    let queued = Vec::from_iter(queued.into_iter().filter_map(|it| it.try_finish().err()));
+    assert_eq!(queued.len(), 127);
     let last = submit(4, ReqFlags::MAY_BACKLOG).unwrap();
     assert_eq!(last.wait().output(), [4], "its waiter did the work of all");
     assert!(queued.into_iter().all(|inflight| inflight.try_finish().is_ok()));
