@@ -240,8 +240,14 @@ fn long_chains_are_cut_and_the_summary_adds_up() {
 fn empty_chain_does_nothing() {
     let mut session = acomp_of(Toy::whole(TOY, |_| die())).session().unwrap();
     assert_eq!(session.run(&mut []), RunSummary::default());
-    assert_eq!(session.run(Chain::<8>::new().as_mut_ops()), RunSummary::default());
+    let mut chain = Chain::<8>::new();
+    assert!(chain.is_empty());
+    assert_eq!(session.run(chain.as_mut_ops()), RunSummary::default());
     assert!(!session.is_dead());
+
+    let mut dst = [0];
+    assert!(chain.push(Op::compress(&[1], &mut dst)).is_ok());
+    assert_eq!((chain.is_empty(), chain.len()), (false, 1));
 }
 
 #[test]

@@ -74,14 +74,20 @@ fn templates_nest_and_parameters_reach_the_driver() {
 
 #[test]
 fn parameters_in_the_name_are_those_of_params() {
-    let text = alloc("deflate(level=9,window_bytes=4096)").unwrap();
+    let text = alloc("deflate(level=9,window_bytes=4096,bounce_bytes_max=100)").unwrap();
     let params = Params::new().with_level(9).with_window_bytes(4096.try_into().unwrap());
+    let params = params.with_bounce_bytes_max(100.try_into().unwrap());
     assert_eq!(text.params(), &params);
-    let both = Acomp::alloc_in(Registry::global(), "deflate(level=9)", params.clone()).unwrap();
-    assert_eq!(both.params(), &params);
-
-    let differ = Acomp::alloc_in(Registry::global(), "deflate(level=8)", params).unwrap_err();
-    assert_param(&differ, "level", 8);
+    for (param, same, other) in
+        [("level", 9, 8), ("window_bytes", 4096, 4097), ("bounce_bytes_max", 100, 99)]
+    {
+        let with = |value: u32| {
+            let name = format!("deflate({param}={value})");
+            Acomp::alloc_in(Registry::global(), &name, params.clone())
+        };
+        assert_eq!(with(same).unwrap().params(), &params);
+        assert_param(&with(other).unwrap_err(), param, 8);
+    }
 }
 
 #[test]

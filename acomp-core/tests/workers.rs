@@ -107,6 +107,30 @@ fn workers_and_caller_both_take_part() {
     assert_eq!(by_worker.load(SeqCst), on.iter().filter(|on| **on == ExecutedOn::Worker).count());
 }
 
+/// What is taken back from a worker, or repeated, leaves it fit for the next chains.
+#[test]
+fn workers_help_again_and_again() {
+    let has_helped = Arc::new(AtomicBool::new(false));
+    let (helped, caller) = (Arc::clone(&has_helped), thread::current().id());
+    let (registry, _guard) = with(Toy::each(TOY, move |src, dst| {
+        if thread::current().id() == caller {
+            wait_until(Duration::from_millis(20), || helped.load(SeqCst));
+        } else {
+            helped.store(true, SeqCst);
+        }
+        copy(src, dst)
+    }));
+    let mut session = alloc_in(&registry, "pcomp(toy,workers=2)").session().unwrap();
+    let mut chains = 0;
+    wait_until(Duration::from_secs(15), || {
+        has_helped.store(false, SeqCst);
+        wait_until(Duration::from_millis(1), || false); // Who has nothing to do falls asleep.
+        chains += usize::from(run(&mut session, 8).contains(&ExecutedOn::Worker));
+        chains == 20
+    });
+    assert_eq!(chains, 20);
+}
+
 #[test]
 fn caller_repeats_what_a_worker_does_not_finish() {
     let gate = Arc::new(Mutex::new(()));

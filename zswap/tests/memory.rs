@@ -257,6 +257,14 @@ fn a_million_dense_pages_need_little_beside_their_objects() {
     metadata(1 << 20);
 }
 
+/// A bit for each of its blocks.
+#[test]
+fn a_device_needs_little_memory() {
+    let without = Toy::new().pool();
+    let with = Toy::new().pool_with(|builder| builder.device(Arc::new(Ram::new(1 << 23))));
+    assert_eq!(with.metadata_bytes(), without.metadata_bytes() + (1 << 20));
+}
+
 fn metadata(pages: u64) {
     let builder = Pool::builder(Registry::global()).compressor("null");
     let builder = builder.total_bytes(8 << 30).housekeeping(Housekeeping::Apart);

@@ -41,12 +41,17 @@ fn empty_reserve_of_handles_is_mended_too() {
 #[test]
 fn allocator_is_full_at_its_limit() {
     let zsmalloc = Zsmalloc::new(Config::new(6 << 20)).unwrap();
-    let objects: Vec<_> = (0..).map_while(|seed| Object::new(&zsmalloc, seed, 4096).ok()).collect();
-    assert_eq!(objects.len(), 3 * 34 * 15, "97 % of the limit");
-    assert_eq!(zsmalloc.alloc(&[1]), Err(AllocError::Full));
-    assert!(objects.iter().all(|object| object.is_intact(&zsmalloc)));
-    objects.into_iter().for_each(|object| zsmalloc.free(object.handle));
-    assert!(zsmalloc.alloc(&[1]).is_ok());
+    let metadata_bytes = zsmalloc.stats().metadata_bytes;
+    // More than once: what is freed, objects and their numbers, is all there again.
+    for _ in 0..20 {
+        let object = |seed| Object::new(&zsmalloc, seed, 4096).ok();
+        let objects: Vec<_> = (0..).map_while(object).collect();
+        assert_eq!(objects.len(), 3 * 34 * 15, "97 % of the limit");
+        assert_eq!(zsmalloc.alloc(&[1]), Err(AllocError::Full));
+        assert!(objects.iter().all(|object| object.is_intact(&zsmalloc)));
+        objects.into_iter().for_each(|object| zsmalloc.free(object.handle));
+    }
+    assert_eq!(zsmalloc.stats().metadata_bytes, metadata_bytes);
 }
 
 const RESERVE_BYTES: usize = 3 << 20;
