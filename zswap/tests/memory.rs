@@ -257,6 +257,17 @@ fn a_million_dense_pages_need_little_beside_their_objects() {
     metadata(1 << 20);
 }
 
+#[test]
+fn who_maintains_when_it_is_wanted_is_never_refused() {
+    let pool = apart("null", |builder| builder);
+    for n in 0..50_000 {
+        assert_eq!(pool.store(Slot(n), &[filled(n)], Owner::ROOT), Ok(()), "page {n}");
+        if pool.is_wanting() {
+            pool.maintain().unwrap();
+        }
+    }
+}
+
 /// A bit for each of its blocks.
 #[test]
 fn a_device_needs_little_memory() {
