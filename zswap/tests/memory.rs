@@ -260,20 +260,27 @@ fn a_million_dense_pages_need_little_beside_their_objects() {
 #[test]
 fn who_maintains_when_it_is_wanted_is_never_refused() {
     let pool = apart("null", |builder| builder);
-    for n in 0..50_000 {
-        assert_eq!(pool.store(Slot(n), &[filled(n)], Owner::ROOT), Ok(()), "page {n}");
+    let stored = |slot, folio: &[Page]| {
+        assert_eq!(pool.store(Slot(slot), folio, Owner::ROOT), Ok(()), "{slot}");
         if pool.is_wanting() {
             pool.maintain().unwrap();
         }
-    }
+    };
+    (0..50_000).for_each(|slot| stored(slot, &[filled(slot)]));
+    // Far apart: what the table of slots needs, too.
+    (10..300).for_each(|n| stored(n << 14, &[filled(n); 9]));
 }
 
-/// A bit for each of its blocks.
 #[test]
-fn a_device_needs_little_memory() {
-    let without = Toy::new().pool();
-    let with = Toy::new().pool_with(|builder| builder.device(Arc::new(Ram::new(1 << 23))));
-    assert_eq!(with.metadata_bytes(), without.metadata_bytes() + (1 << 20));
+fn metadata_is_that_of_devices_and_owners_too() {
+    let bytes = |describe: fn(Builder) -> Builder| Toy::new().pool_with(describe).metadata_bytes();
+    let least = bytes(|builder| builder.owners(1));
+    // A bit for each block.
+    let with_device = bytes(|builder| builder.owners(1).device(Arc::new(Ram::new(1 << 23))));
+    assert_eq!(with_device, least + (1 << 20));
+    // Two cache lines for each owner, at least.
+    let with_owners = bytes(|builder| builder.owners(1025));
+    assert!(with_owners >= least + 1024 * 128, "{least} {with_owners}");
 }
 
 fn metadata(pages: u64) {
