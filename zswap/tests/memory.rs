@@ -269,6 +269,10 @@ fn who_maintains_when_it_is_wanted_is_never_refused() {
     (0..50_000).for_each(|slot| stored(slot, &[filled(slot)]));
     // Far apart: what the table of slots needs, too.
     (10..300).for_each(|n| stored(n << 14, &[filled(n); 9]));
+    // And again, what is forgotten taken into account.
+    (0..300 << 14).step_by(64).for_each(|slot| pool.invalidate(Slot(slot)));
+    (0..50_000).for_each(|slot| pool.invalidate(Slot(slot)));
+    (0..5000).for_each(|n| stored(n << 6, &[filled(n)]));
 }
 
 #[test]
