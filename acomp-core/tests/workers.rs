@@ -122,7 +122,7 @@ fn workers_help_again_and_again() {
     }));
     let mut session = alloc_in(&registry, "pcomp(toy,workers=2)").session().unwrap();
     let mut chains = 0;
-    wait_until(Duration::from_secs(15), || {
+    wait_until(Duration::from_secs(10), || {
         has_helped.store(false, SeqCst);
         wait_until(Duration::from_millis(1), || false); // Who has nothing to do falls asleep.
         chains += usize::from(run(&mut session, 8).contains(&ExecutedOn::Worker));
