@@ -12,7 +12,7 @@ pub(crate) fn run(workspace: &Metadata, preemptions: u8) -> Result<()> {
     let dir = workspace.target_directory.join("loom");
     let models = cmd!(
         sh,
-        "cargo test -p acomp-core -p zswap --lib --release --target-dir {dir} loom_models"
+        "cargo test -p acomp-core -p zswap --lib --profile loom --target-dir {dir} loom_models"
     );
     let models = models.env("RUSTFLAGS", "--cfg loom");
     models.env("LOOM_MAX_PREEMPTIONS", preemptions.to_string()).run()?;
