@@ -241,6 +241,7 @@ pub(crate) fn name_seeds() -> Vec<Vec<u8>> {
         "pcomp(zstd(level=-3),workers=2)",
         "cryptd(verify(pcomp(lz4)))",
         "zstd(level=3,window_bytes=4096)",
+        "zstd(level=20)",
         "verify(",
         "lz4()",
         "zstd(level=1,level=2)",
