@@ -114,6 +114,25 @@ fn driver_totals_hold_live_and_dropped_sessions_of_all_its_transforms() {
     assert_eq!(totals(&guard.alg().stats().decompress), (2, 8, 4, 0));
 }
 
+/// In any order: none takes another one out of the totals.
+#[test]
+fn sessions_are_counted_until_they_end_themselves() {
+    for first_to_end in 0..3 {
+        let acomp = acomp_of(Toy::each(TOY, halved));
+        let mut sessions = Vec::from([(); 3].map(|()| acomp.session().unwrap()));
+        let mut ops = 0;
+        for at in [first_to_end, 0, 0] {
+            for session in &mut sessions {
+                assert_eq!(session.compress(b"1234", &mut [0; 8]), Ok(2));
+                ops += 1;
+                assert_eq!(totals(&acomp.alg().stats().compress), (ops, 4 * ops, 2 * ops, 0));
+            }
+            drop(sessions.remove(at));
+            assert_eq!(totals(&acomp.alg().stats().compress), (ops, 4 * ops, 2 * ops, 0));
+        }
+    }
+}
+
 #[test]
 fn totals_never_go_back_while_sessions_come_and_go() {
     let acomp = acomp_of(Toy::each(TOY, halved));

@@ -22,7 +22,7 @@ pub(crate) fn run(workspace: &Metadata, seconds: u32, only: Option<&str>) -> Res
     // Sanitizers are unstable options of a compiler that is not.
     let _bootstrap = sh.push_env("RUSTC_BOOTSTRAP", "1");
     // GCC makes constants of functions static and still marks them as out of scope when these end:
-    // the second call is taken for an error, in libzstd from level 18 on.
+    // the next call of one is taken for an error, as in libzstd at high levels.
     let _c = sh.push_env("CFLAGS", "-fno-sanitize-address-use-after-scope");
     let target_dir = &*workspace.target_directory;
     CARGO_FUZZ.install(sh, target_dir)?;
