@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use acomp_core::Registry;
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use zswap::{Owner, Pool, Slot};
 
 use pages::stamped;
@@ -29,6 +30,10 @@ fn session_is_opened_and_its_dead_predecessor_dropped_with_nothing_locked() {
             .on_op(move |_, _| if is_deadly.swap(false, Relaxed) { die() } else { None });
         let pool = Arc::new(toy.pool());
         pressure.pool.set(Arc::downgrade(&pool)).unwrap();
+        // Each CPU has a session.
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu());
+        sched_setaffinity(None, &here).unwrap();
         pool.store(Slot(0), &[stamped(0)], Owner::ROOT).unwrap();
         pool.store(Slot(1), &[stamped(1)], Owner::ROOT).unwrap();
         assert_ne!(pressure.opened.load(Relaxed), 0);
