@@ -110,7 +110,7 @@ fn data_is_made_if_and_only_if_it_fits() {
     let mut encoder = Encoder::new();
     for (src, name) in sources([0, 1, 7, 8, 9, 63, 64, 65, 300]) {
         let stream = encoded(&mut encoder, &src);
-        let most = src.len() + 20 - 1;
+        let most = src.len() + 19;
         made_if_and_only_if_it_fits(
             &src,
             most,

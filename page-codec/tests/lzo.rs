@@ -65,7 +65,7 @@ fn data_is_made_if_and_only_if_it_fits() {
     for mut encoder in encoders() {
         for (src, name) in sources([0, 1, 13, 31, 32, 33, 63, 64, 65, 300]) {
             let stream = encoded(&mut encoder, &src);
-            let most = src.len() + 70 - 1;
+            let most = src.len() + 69;
             made_if_and_only_if_it_fits(
                 &src,
                 most,
